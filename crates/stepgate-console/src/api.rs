@@ -31,6 +31,7 @@ use crate::proxies::{self, Proxies};
 use crate::rates::{self, Rates};
 use crate::throttle::Throttle;
 use crate::tokens::Tokens;
+use crate::turned_away::TurnedAway;
 use crate::{headers, routes};
 
 /// The largest body of a request, in bytes: that of one for 64 KiB of statements, escaped.
@@ -92,6 +93,8 @@ pub struct Api {
     pub(crate) codes: Codes,
     pub(crate) waiting: Waiting,
     pub(crate) throttle: Throttle,
+    /// Those who are turned away unseen.
+    pub(crate) turned_away: TurnedAway,
     pub(crate) rates: Rates,
     pub(crate) streams: Arc<Streams>,
     pub(crate) origin: Origin,
@@ -117,6 +120,7 @@ impl Api {
             codes: Codes::default(),
             waiting: Waiting::default(),
             throttle: Throttle::default(),
+            turned_away: TurnedAway::default(),
             rates: Rates::default(),
             streams: Arc::default(),
             closing: watch::Sender::new(false),

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stepgate_approval::Source;
-use stepgate_record::Event;
+use stepgate_record::{AuthFailure, Event};
 use stepgate_types::RequestId;
 
 use crate::api::{Api, Peer, json_body};
@@ -24,6 +24,7 @@ use crate::origin::{self, Made};
 use crate::pages::login::let_in;
 use crate::problem::Problem;
 use crate::tokens::{self, Came};
+use crate::turned_away::{self, PASSKEY};
 
 /// What a browser is told of how long it takes, in milliseconds.
 const TIMEOUT_MS: u64 = 120_000;
@@ -95,6 +96,7 @@ pub(crate) async fn finish(
     let name = counted(&given.name);
     let now = api.parts.clock.monotonic();
     if let Some(wait) = api.throttle.wait(&name, address, now) {
+        turned_away::turn_away(&api, &name, address, (AuthFailure::Throttled, PASSKEY))?;
         let seconds = wait.as_secs() + 1;
         let message = format!("too many failed logins; try again in {seconds} s");
         return Err(Problem::throttled("throttled", message, seconds));
@@ -122,10 +124,8 @@ fn counted(name: &str) -> String {
 
 /// Recorded as a wrong password is.
 fn refused(api: &Api, name: &str, address: IpAddr) -> Problem {
-    let known = name.parse().ok().filter(|name| api.parts.people.get(name).is_some());
-    let event =
-        Event::SessionAuthFailed { person: known.map(Into::into), address: address.into(), more: None };
-    if api.parts.log.note(event).is_err() {
+    let failed = turned_away::failed(api, name, address, (AuthFailure::Passkey, PASSKEY));
+    if api.parts.log.note(Event::SessionAuthFailed(Box::new(failed))).is_err() {
         return Problem::gate_trouble();
     }
     let message = "this passkey does not log that name in, or it took too long";

@@ -36,6 +36,7 @@ mod routes;
 mod server;
 mod throttle;
 mod tokens;
+mod turned_away;
 
 pub use api::{Api, Observed, Parts};
 pub use asks::{Foresee, Foreseen, Wish};

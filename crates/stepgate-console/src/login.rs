@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use stepgate_approval::Source;
-use stepgate_record::Event;
+use stepgate_record::{AuthFailure, Event};
 use stepgate_store::{People, Person};
 use stepgate_types::{PersonName, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +20,7 @@ use crate::api::{Api, Peer, json_body};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::tokens::{By, Came};
+use crate::turned_away::{self, PASSWORD};
 
 /// The longest name that is counted by the throttle, in bytes; no person's name is longer.
 pub(crate) const MAX_NAME: usize = 63;
@@ -87,6 +88,7 @@ pub(crate) async fn admit(
         Arc::clone(&api.password_checks).acquire_owned().await.map_err(|_| Problem::gate_trouble())?;
     let now = api.parts.clock.monotonic();
     if let Some(wait) = api.throttle.wait(&counted, address, now) {
+        turned_away::turn_away(api, &counted, address, (AuthFailure::Throttled, PASSWORD))?;
         let seconds = wait.as_secs() + 1;
         let message = format!("too many failed logins; try again in {seconds} s");
         return Err(Problem::throttled("throttled", message, seconds));
@@ -94,14 +96,14 @@ pub(crate) async fn admit(
     let (person, permit) = check(api.parts.people.clone(), credentials, permit).await?;
     let Some(person) = person else {
         api.throttle.failed(&counted, address, now);
-        let known = counted.parse().ok().filter(|name| api.parts.people.get(name).is_some());
-        let event =
-            Event::SessionAuthFailed { person: known.map(Into::into), address: address.into(), more: None };
+        let failed = turned_away::failed(api, &counted, address, (AuthFailure::Password, PASSWORD));
+        let event = Event::SessionAuthFailed(Box::new(failed));
         api.parts.log.note(event).map_err(|_| Problem::gate_trouble())?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "wrong name or password"));
     };
     drop(permit);
     if person.service {
+        turned_away::turn_away(api, &counted, address, (AuthFailure::Service, PASSWORD))?;
         return Err(Problem::new(StatusCode::FORBIDDEN, "service", "a service cannot log in here"));
     }
     api.throttle.succeeded(&counted, address);

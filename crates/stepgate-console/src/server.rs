@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::{Api, Peer, router, watchers};
+use crate::turned_away;
 
 /// Connections at a time; each costs some tens of kilobytes.
 const MAX_CONNECTIONS: usize = 512;
@@ -58,7 +59,11 @@ pub async fn serve(
         shutdown.await;
         api.close();
     };
-    answer(router(Arc::clone(&api)), listener, encryption, closing).await;
+    tokio::select! {
+        () = answer(router(Arc::clone(&api)), listener, encryption, closing) => {}
+        () = turned_away::keep_count(&api) => {}
+    }
+    turned_away::note_counted(&api, true);
 }
 
 /// Serves figures and health alone, likewise.

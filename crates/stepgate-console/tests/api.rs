@@ -7,7 +7,7 @@ mod world;
 use std::sync::Arc;
 
 use serde_json::json;
-use stepgate_record::{Event, Outcome};
+use stepgate_record::{AuthFailure, Door, Event, Outcome, Record};
 use tokio::task::JoinSet;
 use world::{PASSWORD, World, name};
 
@@ -153,13 +153,58 @@ async fn guessing_a_password_is_slowed_and_records_no_name_that_nobody_has() {
     world
         .log
         .replay(0, &mut |_, record| {
-            if let Event::SessionAuthFailed { person, .. } = &record.event {
-                people.push(person.clone());
+            if let Event::SessionAuthFailed(failed) = &record.event {
+                people.push((failed.person.is_some(), failed.reason.unwrap()));
+                assert_eq!((failed.door, failed.method.as_deref()), (Some(Door::Console), Some("password")));
             }
         })
         .unwrap();
-    assert_eq!(people.len(), 6);
-    assert_eq!(people.last(), Some(&None));
+    let wrong = (true, AuthFailure::Password);
+    let (slowed, nobody) = ((true, AuthFailure::Throttled), (false, AuthFailure::UnknownPerson));
+    assert_eq!(people, [wrong, wrong, wrong, wrong, wrong, slowed, nobody]);
+}
+
+/// Records of logins that failed for this reason: how many each stands for.
+fn stand_for(world: &World, reason: AuthFailure) -> Vec<u64> {
+    let mut all = Vec::new();
+    world.log.append_blocking(vec![Event::LogStopped {}], Vec::new()).unwrap();
+    let each = &mut |_, record: &Record| {
+        if let Event::SessionAuthFailed(failed) = &record.event
+            && failed.reason == Some(reason)
+        {
+            all.push(1 + failed.more.unwrap_or(0));
+        }
+    };
+    world.log.replay(0, each).unwrap();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_turned_away_at_once_is_recorded_once_and_counted_after_that() {
+    let world = Arc::new(World::new().await);
+    for _ in 0..30 {
+        assert_eq!(world.try_login("etl", PASSWORD).await.status, 403);
+    }
+    for _ in 0..8 {
+        world.try_login("dana", "wrong").await;
+    }
+    let counts = |reason| {
+        let world = Arc::clone(&world);
+        tokio::task::spawn_blocking(move || stand_for(&world, reason))
+    };
+    assert_eq!(counts(AuthFailure::Service).await.unwrap(), [1]);
+    assert_eq!(counts(AuthFailure::Password).await.unwrap(), [1; 5]);
+    assert_eq!(counts(AuthFailure::Throttled).await.unwrap(), [1]);
+    world.clock.advance(std::time::Duration::from_secs(60));
+    let counted = async || counts(AuthFailure::Throttled).await.unwrap() == [1, 2];
+    for _ in 0..200 {
+        if counted().await {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(counts(AuthFailure::Throttled).await.unwrap(), [1, 2], "all eight are accounted for");
+    assert_eq!(counts(AuthFailure::Service).await.unwrap(), [1, 29]);
 }
 
 /// A login with this password from that address.

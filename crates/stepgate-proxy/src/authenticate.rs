@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use stepgate_record::AuthFailure;
 use stepgate_store::{ScramSecret, Secret};
 use stepgate_types::{PersonName, SqlState};
 use stepgate_wire::read::{SaslInitialResponse, SaslResponse};
@@ -89,7 +90,10 @@ pub enum AuthenticateError {
     Protocol(&'static str),
     /// Wrong password or no such person.
     #[error("password authentication failed")]
-    Failed,
+    Failed {
+        /// The SASL mechanism.
+        method: &'static str,
+    },
     /// It shows no certificate, and must.
     #[error("no client certificate")]
     NoCertificate,
@@ -99,10 +103,23 @@ pub enum AuthenticateError {
 }
 
 impl AuthenticateError {
-    /// Whether somebody has failed to prove who they are, rather than not gone on with it.
+    /// Why somebody has failed to prove who they are (`is_known`: there is anybody of that name), for the record alone.
+    /// `None`: they have not gone on with it.
     #[must_use]
-    pub const fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed | Self::NoCertificate | Self::WrongCertificate)
+    pub const fn failure(&self, is_known: bool) -> Option<AuthFailure> {
+        match self {
+            Self::Failed { .. } if is_known => Some(AuthFailure::Password),
+            Self::Failed { .. } => Some(AuthFailure::UnknownPerson),
+            Self::NoCertificate => Some(AuthFailure::NoCertificate),
+            Self::WrongCertificate => Some(AuthFailure::CertificateOfAnother),
+            Self::Timeout | Self::Io(_) | Self::Protocol(_) => None,
+        }
+    }
+
+    /// How they tried to, where it came to that: the SASL mechanism, in lower case.
+    #[must_use]
+    pub fn method(&self) -> Option<String> {
+        if let Self::Failed { method } = self { Some(method.to_ascii_lowercase()) } else { None }
     }
 }
 
@@ -179,7 +196,7 @@ fn answer(error: &AuthenticateError, user: &str) -> Option<Problem> {
             bare: true,
             ..Problem::fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message")
         }),
-        AuthenticateError::Failed => Some(Problem::authentication_failed(&user)),
+        AuthenticateError::Failed { .. } => Some(Problem::authentication_failed(&user)),
         AuthenticateError::NoCertificate => Some(Problem {
             bare: true,
             ..Problem::fatal(
@@ -228,25 +245,25 @@ async fn exchange(
     let verifiers: Vec<_> = secrets.iter().map(|secret| secret.scram.clone()).collect();
     let method = if initial.mechanism == SCRAM_PLUS.as_bytes() { SCRAM_PLUS } else { SCRAM };
     let (expect, first) =
-        offer.begin(initial.mechanism, first, &verifiers, &scram::nonce()?).map_err(refused)?;
+        offer.begin(initial.mechanism, first, &verifiers, &scram::nonce()?).map_err(refused(method))?;
     send(stream, &reply::authentication_sasl_continue(&first)).await?;
 
     let frame = receive(stream).await?;
     let response =
         SaslResponse::read(&frame).map_err(|_| AuthenticateError::Protocol("malformed SASLResponse"))?;
-    let (proven, which) = expect.finish(response.data).map_err(refused)?;
+    let (proven, which) = expect.finish(response.data).map_err(refused(method))?;
     let minted = secrets.into_iter().nth(which).and_then(|secret| secret.minted);
     // Even who finds a password for a mock secret is nobody.
-    let person = person.ok_or(AuthenticateError::Failed)?;
+    let person = person.ok_or(AuthenticateError::Failed { method })?;
     let done = [reply::authentication_sasl_final(&proven), reply::authentication_ok()].concat();
     send(stream, &done).await?;
     Ok(Proven { person, method, minted })
 }
 
-const fn refused(why: Refused) -> AuthenticateError {
-    match why {
+fn refused(method: &'static str) -> impl Fn(Refused) -> AuthenticateError {
+    move |why| match why {
         Refused::Malformed(what) => AuthenticateError::Protocol(what),
-        Refused::Proof => AuthenticateError::Failed,
+        Refused::Proof => AuthenticateError::Failed { method },
     }
 }
 

@@ -164,6 +164,14 @@ impl Databases {
         known.map(|(_, database)| Arc::clone(database)).collect()
     }
 
+    /// This name, if it may be written down: the configuration has it, or a database of it has been found to be there.
+    pub(crate) fn known_name(&self, name: &str) -> Option<String> {
+        let state = self.lock();
+        let is_named = !is_wildcard(name) && state.configs.contains_key(name);
+        let is_there = || state.open.get(name).is_some_and(|database| database.view().is_some());
+        (is_named || is_there()).then(|| name.to_owned())
+    }
+
     /// The one of this name, if it is open.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Database>> {
         self.lock().open.get(name).cloned()

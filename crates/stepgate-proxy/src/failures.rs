@@ -1,117 +1,81 @@
-//! Failed logins on their way into the log: one by one while they are few, counted while they are many. Whoever guesses
-//! passwords as fast as the network allows does not fill the disk with records of it; and none goes uncounted.
+//! Who does not get in, on the way into the log: one by one while they are few, counted while they are many. Failed logins
+//! are counted by the network that they come from, since nobody knows who they are; who has proven that, and gets no
+//! session, by person and reason.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stepgate_record::Event;
+use stepgate_record::{AuthFailed, Event, NoEntry, SessionRefused};
+use stepgate_store::Ration;
 use stepgate_types::PersonName;
 
 use crate::crowd::network;
 
-/// How many of one network have records of their own in a minute.
+/// How many of one kind have records of their own in a minute.
 const EACH: usize = 10;
-const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many networks are told apart in a minute; the others are counted together.
-const MAX_NETWORKS: usize = 1_024;
-
-/// A failed login.
-struct Failure {
-    person: Option<PersonName>,
-    address: IpAddr,
+/// Those of the last minute.
+pub(crate) struct Failures {
+    logins: Ration<IpAddr, AuthFailed>,
+    refusals: Ration<(PersonName, NoEntry), SessionRefused>,
 }
 
-impl Failure {
-    fn event(self, more: u64) -> Event {
-        let more = Some(more).filter(|more| *more > 0);
-        Event::SessionAuthFailed { person: self.person.map(Into::into), address: self.address.into(), more }
+impl Default for Failures {
+    fn default() -> Self {
+        Self { logins: Ration::new(EACH), refusals: Ration::new(EACH) }
     }
 }
 
-/// The failures of one network since it began.
-struct Minute {
-    began: Instant,
-    recorded: usize,
-    /// The last one without a record of its own, and how many came before it.
-    last: Option<(Failure, u64)>,
-}
-
-/// The failures of the last minute.
-#[derive(Default)]
-pub(crate) struct Failures(Mutex<HashMap<Option<IpAddr>, Minute>>);
-
 impl Failures {
-    /// Takes one in; its record, if it is to have one now.
-    pub(crate) fn record(&self, person: Option<PersonName>, address: IpAddr, now: Instant) -> Option<Event> {
-        let mut minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let network = Some(network(address));
-        let known = minutes.len() < MAX_NETWORKS || minutes.contains_key(&network);
-        let fresh = || Minute { began: now, recorded: 0, last: None };
-        let minute = minutes.entry(network.filter(|_| known)).or_insert_with(fresh);
-        let failure = Failure { person, address };
-        if minute.recorded < EACH {
-            minute.recorded += 1;
-            return Some(failure.event(0));
-        }
-        let before = minute.last.take().map_or(0, |(_, before)| before.saturating_add(1));
-        minute.last = Some((failure, before));
-        None
+    /// Takes a failed login in; its record, if it is to have one now.
+    pub(crate) fn failed(&self, failed: AuthFailed, address: IpAddr, now: Duration) -> Option<Event> {
+        self.logins.take(network(address), failed, now).map(|failed| login(failed, 0))
+    }
+
+    /// The same of somebody who gets no session.
+    pub(crate) fn refused(&self, person: PersonName, it: SessionRefused, now: Duration) -> Option<Event> {
+        self.refusals.take((person, it.reason), it, now).map(|it| refusal(it, 0))
     }
 
     /// Records of what was only counted in minutes that are over by now; `all`: of those under way too.
-    pub(crate) fn due(&self, now: Instant, all: bool) -> Vec<Event> {
-        let mut minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |minute: &Minute| all || now.saturating_duration_since(minute.began) >= MINUTE;
-        let over = minutes.extract_if(|_, minute| is_over(minute));
-        over.filter_map(|(_, minute)| minute.last).map(|(failure, more)| failure.event(more)).collect()
+    pub(crate) fn due(&self, now: Duration, all: bool) -> Vec<Event> {
+        let logins = self.logins.due(now, all).into_iter().map(|(failed, more)| login(failed, more));
+        let refusals = self.refusals.due(now, all).into_iter().map(|(it, more)| refusal(it, more));
+        logins.chain(refusals).collect()
     }
+}
+
+fn login(failed: AuthFailed, more: u64) -> Event {
+    Event::SessionAuthFailed(Box::new(AuthFailed { more: Some(more).filter(|more| *more > 0), ..failed }))
+}
+
+fn refusal(refused: SessionRefused, more: u64) -> Event {
+    Event::SessionRefused(Box::new(SessionRefused { more: Some(more).filter(|more| *more > 0), ..refused }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn from(network: u32, host: u32) -> IpAddr {
-        std::net::Ipv4Addr::from_bits(network << 8 | host).into()
-    }
-
-    fn stands_for(event: &Event) -> u64 {
-        let Event::SessionAuthFailed { more, .. } = event else { panic!("{event:?}") };
-        1 + more.unwrap_or(0)
+    fn refused(reason: NoEntry) -> SessionRefused {
+        let (person, address, client) = ("dana".into(), "::1".into(), "psql".into());
+        let (database, method, more) = (None, "scram-sha-256".to_owned(), None);
+        SessionRefused { person, address, client, database, reason, method, more }
     }
 
     #[test]
-    fn few_have_records_of_their_own_and_of_many_none_goes_uncounted() {
-        let (failures, begin) = (Failures::default(), Instant::now());
-        let mut records = Vec::new();
-        for number in 0..10_000 {
-            let now = begin + MINUTE / 10_000 * number;
-            records.extend(failures.record("dana".parse().ok(), from(1, number % 256), now));
-        }
-        assert_eq!(records.len(), EACH);
-        // Others are not affected.
-        assert!(failures.record(None, from(2, 1), begin).is_some());
-        assert!(failures.due(begin + MINUTE - Duration::from_secs(1), false).is_empty());
-        records.extend(failures.due(begin + MINUTE, false));
-        assert_eq!(records.len(), EACH + 1);
-        assert_eq!(records.iter().map(stands_for).sum::<u64>(), 10_000);
-        assert!(failures.due(begin + 2 * MINUTE, false).is_empty());
-        assert!(failures.record(None, from(1, 1), begin + 2 * MINUTE).is_some());
-    }
-
-    #[test]
-    fn what_was_counted_is_told_at_the_end_and_memory_is_bounded() {
-        let (failures, now) = (Failures::default(), Instant::now());
-        let networks = 3 * u32::try_from(MAX_NETWORKS).unwrap();
-        let mut records: Vec<_> =
-            (0..networks).filter_map(|network| failures.record(None, from(network, 1), now)).collect();
-        assert!(failures.0.lock().unwrap().len() <= MAX_NETWORKS + 1);
-        assert!(records.len() <= MAX_NETWORKS + EACH);
-        records.extend(failures.due(now, true));
-        assert_eq!(records.iter().map(stands_for).sum::<u64>(), u64::from(networks));
-        assert!(failures.0.lock().unwrap().is_empty());
+    fn whoever_is_refused_again_and_again_is_counted_apart_from_other_reasons_and_people() {
+        let (failures, now) = (Failures::default(), Duration::ZERO);
+        let own = |name: &str, reason| {
+            (0..1_000).filter_map(|_| failures.refused(name.parse().unwrap(), refused(reason), now)).count()
+        };
+        assert_eq!(own("dana", NoEntry::NoRole), EACH);
+        assert_eq!((own("dana", NoEntry::UnknownDatabase), own("omar", NoEntry::NoRole)), (EACH, EACH));
+        let due = failures.due(now, true);
+        let more = |event: &Event| match event {
+            Event::SessionRefused(refused) => refused.more,
+            _ => None,
+        };
+        assert_eq!(due.iter().map(more).collect::<Vec<_>>(), [Some(989); 3]);
     }
 }

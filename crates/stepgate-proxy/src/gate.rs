@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stepgate_policy::{Places, Ruleset};
 use stepgate_record::Event;
@@ -283,11 +283,11 @@ impl Gate {
         self.note_failures(true);
     }
 
-    /// Records failed logins that were only counted; `all`: also those of this minute.
+    /// Records failed logins and refusals that were only counted; `all`: also those of this minute.
     fn note_failures(&self, all: bool) {
-        for event in self.failures.due(Instant::now(), all) {
+        for event in self.failures.due(self.clock.monotonic(), all) {
             if let Err(error) = self.log.note(event) {
-                tracing::error!(%error, "recording failed authentications");
+                tracing::error!(%error, "recording who did not get in");
             }
         }
     }

@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Circumstances, Decision, Origin, Touched};
-use stepgate_record::{Event, Permit};
+use stepgate_record::{Event, Permit, Refusal};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
 use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
@@ -36,6 +36,7 @@ use stepgate_wire::Problem;
 pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
+pub(crate) use self::failing::cause_of;
 use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
@@ -179,11 +180,11 @@ impl Judge {
     ) -> Result<Verdict, LogError> {
         let when = self.when();
         let Some(view) = self.database.view() else {
-            return self.try_fail(pending, refusal::catalog_unknown()).await;
+            return self.try_fail(pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
         };
         let begun = Instant::now();
         let Some(mut who) = self.circumstances_of(&view, &pending.facts, pending, Some(by.0)) else {
-            return self.try_fail(pending, refusal::no_longer_known()).await;
+            return self.try_fail(pending, Refusal::NoLongerKnown, refusal::no_longer_known()).await;
         };
         let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
             Signal::To(pid) => self.owns(pid),
@@ -210,14 +211,14 @@ impl Judge {
         let case =
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {
-            return case.refuse(refusal::not_own_session()).await;
+            return case.refuse(Refusal::NotOwnSession, refusal::not_own_session()).await;
         }
         if unreadable && !pending.aborted {
             // Whatever the rules: nothing after it could be judged.
-            return case.refuse(refusal::encoding()).await;
+            return case.refuse(Refusal::ClientEncoding, refusal::encoding()).await;
         }
         if decision.enforced && !pending.aborted && pose::poses(pending) {
-            return case.refuse(refusal::poses()).await;
+            return case.refuse(Refusal::SettingOfTheGate, refusal::poses()).await;
         }
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && !decision.is_limited();
@@ -418,7 +419,7 @@ impl Case<'_> {
             if let Some(before) = before {
                 self.judge.gate.log.append(vec![before], Vec::new()).await?;
             }
-            return self.fail(refusal::too_much_to_remember()).await;
+            return self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember()).await;
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
@@ -451,7 +452,8 @@ impl Case<'_> {
     async fn permit_by_pass(&self, pass: GrantId, request: RequestId) -> Result<Option<Verdict>, LogError> {
         let event = self.event("forward", Some(request), None);
         let Some((stored, changes)) = self.to_store() else {
-            return self.fail(refusal::too_much_to_remember()).await.map(Some);
+            let failed = self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember());
+            return failed.await.map(Some);
         };
         let stores = !changes.is_empty();
         let desk = &self.judge.gate.desk;
@@ -480,13 +482,13 @@ impl Case<'_> {
         // Known to every session before it is there, and to none before it is written.
         if database.taints.add(shared).is_err() {
             self.came_to_nothing().await?;
-            return self.fail(refusal::too_much_to_remember()).await;
+            return self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember()).await;
         }
         // And bound to the columns themselves: they may have other names when a gate that was killed is back.
         if stores && let Err(error) = database.bind_now().await {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
             self.came_to_nothing().await?;
-            return self.fail(refusal::catalog_unknown()).await;
+            return self.fail(Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
         }
         Ok(Verdict::Pass(Pass::Permit(permit), None, own))
     }
@@ -514,15 +516,25 @@ impl Case<'_> {
     }
 
     async fn deny(&self) -> Result<Verdict, LogError> {
-        self.refuse(refusal::denied(self.decision)).await
+        self.refuse_as("deny", None, refusal::denied(self.decision)).await
     }
 
-    async fn refuse(&self, problem: Problem) -> Result<Verdict, LogError> {
-        self.refuse_as("deny", problem).await
+    /// Whatever the rules say of it.
+    async fn refuse(&self, why: Refusal, problem: Problem) -> Result<Verdict, LogError> {
+        self.refuse_as("deny", Some(why), problem).await
     }
 
-    async fn refuse_as(&self, verdict: &str, problem: Problem) -> Result<Verdict, LogError> {
-        let event = self.event(verdict, None, None);
+    /// `why`: where it is the gate itself that refuses.
+    async fn refuse_as(
+        &self,
+        verdict: &str,
+        why: Option<Refusal>,
+        problem: Problem,
+    ) -> Result<Verdict, LogError> {
+        let mut event = self.event(verdict, None, None);
+        if let Event::StatementDecided(decided) = &mut event {
+            decided.refusal = why;
+        }
         self.judge.gate.log.append_in_time(vec![event], Vec::new()).await?;
         self.count(verdict);
         Ok(Verdict::Refuse(problem))

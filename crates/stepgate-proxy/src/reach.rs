@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepgate_record::NoEntry;
 use stepgate_types::{PersonName, SqlState};
 use stepgate_wire::Problem;
 use stepgate_wire::startup::Opening;
@@ -23,36 +24,66 @@ pub(crate) struct Reached {
     pub(crate) upstream: Upstream,
 }
 
+/// Why somebody who has proven who they are gets no session.
+pub(crate) struct Refused {
+    /// What they are told.
+    pub(crate) problem: Problem,
+    /// What is recorded; `None`: nothing can be, or more than that is.
+    pub(crate) reason: Option<NoEntry>,
+}
+
+impl Refused {
+    pub(crate) const fn new(reason: NoEntry, problem: Problem) -> Self {
+        Self { problem, reason: Some(reason) }
+    }
+}
+
+/// No such database is behind the gate.
+pub(crate) fn unknown(name: &str) -> Refused {
+    Refused::new(NoEntry::UnknownDatabase, no_such_database(name))
+}
+
+/// Why the server does not let somebody in.
+fn no_entry(error: &UpstreamError) -> NoEntry {
+    match error {
+        UpstreamError::Server { state, .. } if state == "3D000" => NoEntry::UnknownDatabase,
+        UpstreamError::Server { .. } | UpstreamError::Auth(_) => NoEntry::ServerRefused,
+        _ => NoEntry::ServerUnreachable,
+    }
+}
+
 /// Finds the database, and has the server let the person's role in.
-pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> Result<Reached, Problem> {
+pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> Result<Reached, Refused> {
     let in_use = open_database(gate, &client.opening.database).await?;
     let database = in_use.database();
     let groups = gate.people.get(person).map(|person| person.groups.clone()).unwrap_or_default();
-    let role = database.config.role_of(&groups).cloned().ok_or_else(|| no_role(database, person))?;
+    let role = database.config.role_of(&groups).cloned();
+    let role = role.ok_or_else(|| Refused::new(NoEntry::NoRole, no_role(database, person)))?;
     let view = database.view().ok_or_else(|| unreachable(database, &CatalogError::Closed))?;
     let settings = settings(database, person, &client.opening);
     let upstream = connect(&database.config, &role, &settings).await.map_err(|error| {
         count(&database.failures);
         tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
-        error.problem(&database.config.name)
+        Refused::new(no_entry(&error), error.problem(&database.config.name))
     })?;
     Ok(Reached { in_use, role, view, upstream })
 }
 
 /// The server takes longer than a login may. The name may be anything that a client came up with: it is not logged.
-pub(crate) fn no_answer(name: &str, limit: Duration) -> Problem {
+pub(crate) fn no_answer(name: &str, limit: Duration) -> Refused {
     tracing::warn!("a server takes longer to let somebody in than a login may");
     let seconds = limit.as_secs();
-    Problem::fatal(SqlState::CONNECTION_FAILURE, format!("cannot reach database \"{name}\""))
+    let problem = Problem::fatal(SqlState::CONNECTION_FAILURE, format!("cannot reach database \"{name}\""))
         .with_detail(format!("The server behind the gate did not answer within {seconds} seconds."))
-        .with_hint("Try again in a moment. If it stays so, tell the gate's operator.")
+        .with_hint("Try again in a moment. If it stays so, tell the gate's operator.");
+    Refused::new(NoEntry::ServerTooSlow, problem)
 }
 
 /// The database that a client asks for, with its catalog.
-async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Problem> {
+async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Refused> {
     let in_use = gate.databases.get(name).map_err(|why| match why {
-        NoDatabase::Unknown => no_such_database(name),
-        NoDatabase::TooMany => too_many_databases(gate),
+        NoDatabase::Unknown => unknown(name),
+        NoDatabase::TooMany => Refused::new(NoEntry::TooManyDatabases, too_many_databases(gate)),
     })?;
     let database = in_use.database();
     if let Err(error) = database.ensure_view().await {
@@ -64,7 +95,7 @@ async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Problem> {
         tracing::warn!(database = %database.config.name, "asked for by a name that the configuration does not give it");
         gate.databases.forget(database);
         gate.sessions.kill_database(name);
-        return Err(no_such_database(name));
+        return Err(unknown(name));
     }
     Ok(in_use)
 }
@@ -113,20 +144,19 @@ fn too_many_databases(gate: &Gate) -> Problem {
         .with_hint("Try again when others have disconnected.")
 }
 
-fn unreachable(database: &Database, error: &CatalogError) -> Problem {
+fn unreachable(database: &Database, error: &CatalogError) -> Refused {
     let name = &database.config.name;
     match error {
         // A name that the server does not know may be anything that a client came up with: it is not logged.
-        CatalogError::Upstream(error @ UpstreamError::Server { state, .. }) if state == "3D000" => {
-            return error.problem(name);
-        }
+        CatalogError::Upstream(UpstreamError::Server { state, .. }) if state == "3D000" => {}
         _ => tracing::warn!(database = %name, %error, "catalog cannot be read"),
     }
     if let CatalogError::Upstream(error @ (UpstreamError::Pooler | UpstreamError::Server { .. })) = error {
-        return error.problem(name);
+        return Refused::new(no_entry(error), error.problem(name));
     }
     let message = format!("cannot reach database \"{name}\"");
-    Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
+    let problem = Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
         "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",
-    )
+    );
+    Refused::new(NoEntry::ServerUnreachable, problem)
 }

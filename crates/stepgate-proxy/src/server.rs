@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use stepgate_record::{Event, SessionOpened};
+use stepgate_record::{AuthFailed, Door, Event, NoEntry, SessionOpened, SessionRefused};
 use stepgate_session::{Session, Setup};
 use stepgate_store::LogError;
 use stepgate_types::{PersonName, SessionId, SqlState};
@@ -23,10 +23,9 @@ use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
-use crate::reach::{Reached, no_answer, reach};
+use crate::reach::{Reached, Refused, no_answer, reach, unknown};
 use crate::sessions::{Full, Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
-use crate::upstream::no_such_database;
 use crate::workers::Places;
 use crate::{
     AdmitError, Admitted, AuthenticateError, Authenticated, Client, Credentials, Registration, Shutdown,
@@ -115,6 +114,7 @@ async fn enter(
         _ = beyond(&mut stop, Shutdown::Serving) => None,
     };
     let (client, who) = let_in?;
+    let proven = (who.person.clone(), who.method.clone());
     drop(admission);
     if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits().slow_client) {
         tracing::warn!(%error, "a client's socket cannot be given a limit");
@@ -124,9 +124,10 @@ async fn enter(
             let state = begin(client.stream, server, &leftover, &opening);
             Some(Ready { drive, state, stays })
         }
-        Err(problem) => {
+        Err(refused) => {
+            not_let_in(gate, &client, proven, refused.reason);
             let mut stream = client.stream;
-            let _ = stream.write_all(&problem.fatal_bytes()).await;
+            let _ = stream.write_all(&refused.problem.fatal_bytes()).await;
             let _ = stream.shutdown().await;
             None
         }
@@ -227,14 +228,45 @@ fn too_slow() -> Problem {
 fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
     tracing::info!(peer = %client.peer, %error, "not authenticated");
     count(&gate.metrics.not_authenticated);
-    if error.is_failure() {
-        let known = client.opening.user.parse().ok().filter(|name| gate.people.get(name).is_some());
-        let event = gate.failures.record(known, peer::address(client.peer), Instant::now());
-        if let Some(event) = event
-            && let Err(error) = gate.log.note(event)
-        {
-            tracing::error!(%error, "recording a failed authentication");
-        }
+    let known = client.opening.user.parse::<PersonName>().ok().filter(|name| gate.people.get(name).is_some());
+    let reason = error.failure(known.is_some());
+    if reason.is_none() {
+        return;
+    }
+    let address = peer::address(client.peer);
+    let failed = AuthFailed {
+        reason,
+        method: error.method(),
+        database: gate.databases.known_name(&client.opening.database),
+        door: Some(Door::Database),
+        ..AuthFailed::of(known.map(Into::into), address.into())
+    };
+    let event = gate.failures.failed(failed, address, gate.clock.monotonic());
+    if let Some(event) = event
+        && let Err(error) = gate.log.note(event)
+    {
+        tracing::error!(%error, "recording a failed authentication");
+    }
+}
+
+/// Somebody who has proven who they are gets no session.
+fn not_let_in(gate: &Gate, client: &Client, (person, method): (PersonName, String), reason: Option<NoEntry>) {
+    let Some(reason) = reason else { return };
+    let client_name = client_name(client.opening.setting("application_name").unwrap_or_default());
+    let refused = SessionRefused {
+        person: (&person).into(),
+        address: peer::address(client.peer).into(),
+        client: client_name.as_str().into(),
+        database: gate.databases.known_name(&client.opening.database),
+        reason,
+        method,
+        more: None,
+    };
+    let event = gate.failures.refused(person, refused, gate.clock.monotonic());
+    if let Some(event) = event
+        && let Err(error) = gate.log.note(event)
+    {
+        tracing::error!(%error, "recording that somebody is not let in");
     }
 }
 
@@ -292,12 +324,12 @@ async fn prepare(
     client: &Client,
     who: Authenticated,
     shutdown: watch::Receiver<Shutdown>,
-) -> Result<Prepared, Problem> {
+) -> Result<Prepared, Refused> {
     let person = who.person.clone();
     let limits = gate.limits();
     let place = gate.sessions.place(&person, &limits).map_err(|full| match full {
         Full::All => too_many(gate),
-        Full::Person => too_many_of(gate, &person, limits.per_person),
+        Full::Person => Refused::new(NoEntry::TooManyOfPerson, too_many_of(gate, &person, limits.per_person)),
     })?;
     let mut stop = shutdown.clone();
     let Reached { in_use, role, view, upstream } = tokio::select! {
@@ -325,9 +357,11 @@ async fn prepare(
     let listed = gate.sessions.enter(info.clone());
     // Whoever closed it before that did not see this session.
     if database.is_closed() {
-        return Err(no_such_database(&client.opening.database));
+        return Err(unknown(&client.opening.database));
     }
-    record_opened(gate, &role, &info, client, who).await?;
+    let opened = record_opened(gate, &role, &info, client, who).await;
+    // There is no other log to say that in.
+    opened.map_err(|problem| Refused { problem, reason: None })?;
     let address = peer::address(client.peer);
     let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client)
         .of_manner(client.manner.clone());
@@ -360,8 +394,9 @@ async fn prepare(
     })
 }
 
-fn stopping() -> Problem {
-    Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping").with_hint("Connect again in a moment.")
+fn stopping() -> Refused {
+    let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping");
+    Refused::new(NoEntry::Stopping, problem.with_hint("Connect again in a moment."))
 }
 
 fn too_many_of(gate: &Gate, person: &PersonName, many: usize) -> Problem {
@@ -418,15 +453,18 @@ async fn record_opened(
     })
 }
 
-fn random<const N: usize>(gate: &Gate) -> Result<[u8; N], Problem> {
+fn random<const N: usize>(gate: &Gate) -> Result<[u8; N], Refused> {
     let mut bytes = [0; N];
-    gate.entropy.fill(&mut bytes).map_err(|_| Problem::fatal(SqlState::SYSTEM_ERROR, "no randomness"))?;
+    gate.entropy
+        .fill(&mut bytes)
+        .map_err(|_| Refused::new(NoEntry::Gate, Problem::fatal(SqlState::SYSTEM_ERROR, "no randomness")))?;
     Ok(bytes)
 }
 
-fn too_many(gate: &Gate) -> Problem {
+fn too_many(gate: &Gate) -> Refused {
     count(&gate.metrics.too_many);
-    Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions")
+    let problem = Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions");
+    Refused::new(NoEntry::TooManySessions, problem)
 }
 
 /// `application_name` as records may hold it: a name that could carry data, or forge a line, is no name.

@@ -10,6 +10,7 @@ mod identity;
 mod limit;
 mod pass;
 mod personal;
+mod refusal;
 mod seen;
 mod session;
 mod statement;
@@ -22,16 +23,17 @@ pub use break_glass::{GlassEnded, GlassOpened, GlassReminded, GlassReviewed, Gla
 pub use delegation::Delegated;
 pub use drift::Drift;
 pub use evidence::{
-    AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
-    Shredded, Sink, Trouble,
+    AuditRead, CheckpointSigned, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed,
+    Restored, Sealed, Shredded, Sink, Started, Trouble,
 };
 pub use grant::{GrantIssued, GrantShare};
 pub use identity::{Account, Membership, MintedPassword, ProviderLogin};
 pub use limit::{LimitCounted, LimitEnforced, LimitExtended, LimitReached};
 pub use pass::PassIssued;
 pub use personal::{Names, is_plain};
+pub use refusal::Refusal;
 pub use seen::{KeySource, SeenSubjects};
-pub use session::SessionOpened;
+pub use session::{AuthFailed, AuthFailure, Door, NoEntry, SessionOpened, SessionRefused};
 pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
 pub use stepup::StepupRequested;
 
@@ -43,10 +45,7 @@ use crate::{Deferral, Hash, Outcome};
 pub enum Event {
     /// A gate opened the log.
     #[serde(rename = "log.started")]
-    LogStarted {
-        /// The gate's version.
-        version: String,
-    },
+    LogStarted(Started),
     /// The gate closed the log in an orderly way.
     #[serde(rename = "log.stopped")]
     LogStopped {},
@@ -62,21 +61,17 @@ pub enum Event {
     SessionOpened(Box<SessionOpened>),
     /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
     #[serde(rename = "session.auth_failed")]
-    SessionAuthFailed {
-        /// Who, if known to the gate.
-        person: Option<Who>,
-        /// Peer address, without port.
-        address: Who,
-        /// How many more have failed from the same network without a record of their own.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        more: Option<u64>,
-    },
+    SessionAuthFailed(Box<AuthFailed>),
+    /// Somebody who has proven who they are gets no session.
+    #[serde(rename = "session.refused")]
+    SessionRefused(Box<SessionRefused>),
     /// A session ended.
     #[serde(rename = "session.closed")]
     SessionClosed {
         /// The session.
         session: SessionId,
-        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `server-lost`, `protocol`, `killed`, `shutdown`.
+        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `server-lost`, `protocol`, `killed`, `shutdown`,
+        /// `slow-client`, `alarm`, `overtaken`, `limit`, `log`, `defect`; `gate-lost`: the gate was killed, or its machine.
         reason: String,
     },
     /// A statement was decided on. The first record of its life, made before a byte of it moves.
@@ -417,6 +412,9 @@ pub enum Event {
         /// Which of the person's authenticators it concerns.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         authenticator: Option<String>,
+        /// Which session, where one was ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
     },
     /// Somebody logged in to the API.
     #[serde(rename = "admin.login")]
@@ -452,6 +450,9 @@ pub enum Event {
     /// An export's manifest was made, and signed where that was asked for.
     #[serde(rename = "audit.export_sealed")]
     AuditExportSealed(ExportSealed),
+    /// A signed checkpoint has left the host.
+    #[serde(rename = "audit.checkpoint_signed")]
+    CheckpointSigned(CheckpointSigned),
     /// Somebody read the log.
     #[serde(rename = "audit.read")]
     AuditRead(AuditRead),

@@ -27,7 +27,7 @@ pub enum Facet {
     Rule = b'u',
     /// The event's type.
     Type = b'y',
-    /// A verdict or an outcome.
+    /// A verdict, an outcome, or why the gate itself refuses.
     Outcome = b'o',
     /// A peer's address: as it is, or the commitment to one.
     Address = b'a',
@@ -82,7 +82,7 @@ impl Facet {
 }
 
 /// The members that [`facets`] looks at, and those by which records go on in others; sorted.
-const LOOKED_AT: [&str; 25] = [
+const LOOKED_AT: [&str; 26] = [
     "address",
     "by",
     "columns",
@@ -97,6 +97,7 @@ const LOOKED_AT: [&str; 25] = [
     "part",
     "pass",
     "person",
+    "refusal",
     "relation",
     "relations",
     "request",
@@ -180,7 +181,7 @@ pub fn facets(fields: &Map<String, Value>, f: &mut dyn FnMut(Facet, &str)) {
             ("grant" | "pass", Value::String(text)) => f(Facet::Grant, text),
             ("database", Value::String(text)) => f(Facet::Database, text),
             ("address" | "network", Value::String(text)) => f(Facet::Address, text),
-            ("verdict" | "outcome", Value::String(text)) => f(Facet::Outcome, text),
+            ("verdict" | "outcome" | "refusal", Value::String(text)) => f(Facet::Outcome, text),
             ("risk", Value::Number(number)) => f(Facet::Risk, &number.to_string()),
             ("relation", Value::String(text)) => f(Facet::Table, text),
             ("relations", Value::Array(list)) => strings(list, &mut |text| f(Facet::Table, text)),

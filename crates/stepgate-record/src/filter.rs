@@ -30,7 +30,7 @@ pub struct Filter {
     /// Rules that matched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<String>,
-    /// Verdicts and outcomes.
+    /// Verdicts, outcomes, and why the gate itself refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outcome: Vec<String>,
     /// Types of events; `stepup.*` is all of a family.

@@ -29,11 +29,12 @@ mod witness;
 pub use checkpoint::Checkpoint;
 pub use commitment::commitment;
 pub use event::{
-    Account, AuditRead, Bucket, Continued, Delegated, Drift, Event, Export, ExportSealed, GlassEnded,
-    GlassOpened, GlassReminded, GlassReviewed, GlassUsed, GrantIssued, GrantShare, IntegrityFailed,
-    KeySource, LabelledColumn, LimitCounted, LimitEnforced, LimitExtended, LimitReached, Membership,
-    MintedPassword, Names, PassIssued, ProviderLogin, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed,
-    SeenSubjects, SessionOpened, Shredded, Sink, Statement, StepupRequested, Trouble, Why, is_plain,
+    Account, AuditRead, AuthFailed, AuthFailure, Bucket, CheckpointSigned, Continued, Delegated, Door, Drift,
+    Event, Export, ExportSealed, GlassEnded, GlassOpened, GlassReminded, GlassReviewed, GlassUsed,
+    GrantIssued, GrantShare, IntegrityFailed, KeySource, LabelledColumn, LimitCounted, LimitEnforced,
+    LimitExtended, LimitReached, Membership, MintedPassword, Names, NoEntry, PassIssued, ProviderLogin,
+    Pruned, Reader, Refusal, Renewed, Restored, RiskSignal, Sealed, SeenSubjects, SessionOpened,
+    SessionRefused, Shredded, Sink, Started, Statement, StepupRequested, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets, members};
 pub use filter::{Filter, Missing, Sieve, Wanted};

@@ -5,7 +5,7 @@
 use stepgate_record::verify::{
     Anchor, Failure, Header, Outcome, Place, checkpoint_line, report, verify_export,
 };
-use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, NoteSigner, Statement};
+use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, NoteSigner, Started, Statement};
 use stepgate_types::SessionId;
 
 const LOG: &str = "00112233445566778899aabbccddeeff";
@@ -280,7 +280,7 @@ fn a_log_rewritten_or_cut_by_whoever_holds_the_key_is_found_by_an_old_checkpoint
     let mut prev = Hash::ZERO;
     let rewritten: Vec<Vec<u8>> = (0..6)
         .map(|seq| {
-            let event = Event::LogStarted { version: "other".to_owned() };
+            let event = Event::LogStarted(Started::new("other"));
             let bytes = Fitted::new(&event).unwrap().record(LOG, seq, 1000, &prev).unwrap();
             prev = Hash::leaf(&bytes);
             bytes
@@ -299,7 +299,7 @@ fn records_linked_anew_after_an_alteration_do_not_meet_the_signed_root() {
     let signed = checkpoint(&records).sign(&signer(7));
     let mut prev = Hash::leaf(&records[1]);
     for (seq, record) in records.iter_mut().enumerate().skip(2) {
-        let event = Event::LogStarted { version: "forged".to_owned() };
+        let event = Event::LogStarted(Started::new("forged"));
         *record = Fitted::new(&event).unwrap().record(LOG, seq as u64, 1000, &prev).unwrap();
         prev = Hash::leaf(record);
     }

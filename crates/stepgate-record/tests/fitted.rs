@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use stepgate_record::{
     Completed, Envelope, Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Outcome, Record, RecordError,
-    Statement, Template,
+    Refusal, Started, Statement, Template,
 };
 use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, Kind, RequestId, SessionId, Timestamp, Use,
@@ -48,6 +48,7 @@ prop_compose! {
         estimate in option::of(number()),
         estimated_by in option::of(Just(Estimator::Planner)),
         parameters in number(),
+        refusal in option::of(prop::sample::select(Refusal::ALL.to_vec())),
     ) -> Statement {
         let (session, statement, request, grant) = ids;
         let mut words = words.into_iter();
@@ -76,6 +77,7 @@ prop_compose! {
             rules: list(),
             action: Action::Allow,
             verdict: word(),
+            refusal,
             request: request.map(RequestId::from_bytes),
             grant: grant.map(GrantId::from_bytes),
             policy_sha256: word(),
@@ -104,7 +106,7 @@ fn event() -> impl Strategy<Value = Event> {
             }
         ),
         1 => Just(Event::LogStopped {}),
-        1 => text().prop_map(|version| Event::LogStarted { version }),
+        1 => text().prop_map(|version| Event::LogStarted(Started::new(version))),
         1 => (any::<[u8; 5]>(), option::of(text())).prop_map(|(request, reason_hmac)| Event::StepupEnded {
             request: RequestId::from_bytes(request),
             outcome: Outcome::Withdrawn,

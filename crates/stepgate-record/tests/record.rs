@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
 
 use stepgate_record::{
-    Event, Fitted, Hash, Joiner, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, SessionOpened,
-    Statement,
+    AuthFailed, Event, Fitted, Hash, Joiner, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, Refusal,
+    SessionOpened, Started, Statement,
 };
 use stepgate_types::{Action, Certainty, Kind, SessionId, Timestamp, Use};
 
@@ -43,7 +43,7 @@ fn record(event: Event) -> Record {
 
 #[test]
 fn the_canonical_bytes_of_a_record_are_these() {
-    let record = record(Event::LogStarted { version: "0.1\n\u{e9}".to_owned() });
+    let record = record(Event::LogStarted(Started::new("0.1\n\u{e9}")));
     let expected = "{\"log_id\":\"00112233445566778899aabbccddeeff\",\
         \"prev\":\"86d75c02f1c39a01b78a41f20e74e99ee0ec40e5e4fdc78eb3d2ff33f4d40cd4\",\
         \"seq\":3,\"ts_us\":1795318325000001,\"type\":\"log.started\",\"v\":2,\"version\":\"0.1\\n\u{e9}\"}";
@@ -63,9 +63,8 @@ fn a_record_survives_encoding() {
 
 #[test]
 fn anything_but_the_canonical_form_is_refused() {
-    let good = record(Event::SessionAuthFailed { person: None, address: "::1".into(), more: None })
-        .encode()
-        .unwrap();
+    let good =
+        record(Event::SessionAuthFailed(Box::new(AuthFailed::of(None, "::1".into())))).encode().unwrap();
     let good = String::from_utf8(good).unwrap();
     assert!(Record::decode(good.as_bytes()).is_ok());
     for (from, to) in [
@@ -108,8 +107,22 @@ fn another_role_than_the_sessions_is_in_records_where_there_is_one_alone() {
 }
 
 #[test]
+fn why_the_gate_itself_refuses_is_in_records_where_it_does_alone() {
+    let encoded = |statement| record(Event::StatementDecided(Box::new(statement))).encode().unwrap();
+    assert!(!String::from_utf8(encoded(statement(1))).unwrap().contains("refusal"));
+    for refusal in Refusal::ALL {
+        let refused = Statement { refusal: Some(refusal), ..statement(1) };
+        let decoded = Record::decode(&encoded(refused.clone()));
+        assert_eq!(decoded, Ok(record(Event::StatementDecided(Box::new(refused)))));
+    }
+    let invented = String::from_utf8(encoded(statement(1))).unwrap();
+    let invented = invented.replace("\"rules\":", "\"refusal\":\"because\",\"rules\":");
+    assert_eq!(Record::decode(invented.as_bytes()), Err(RecordError::NotAnEvent));
+}
+
+#[test]
 fn records_of_the_first_format_are_read_with_the_names_in_them() {
-    let failed = Event::SessionAuthFailed { person: Some("dana".into()), address: "::1".into(), more: None };
+    let failed = Event::SessionAuthFailed(Box::new(AuthFailed::of(Some("dana".into()), "::1".into())));
     let old = Record { version: 1, ..record(failed) };
     let bytes = old.encode().unwrap();
     assert!(String::from_utf8(bytes.clone()).unwrap().contains("\"person\":\"dana\""));
@@ -235,6 +248,6 @@ fn an_event_that_fits_is_not_touched() {
 
 #[test]
 fn what_may_not_be_shortened_and_does_not_fit_is_refused() {
-    let event = Event::LogStarted { version: "x".repeat(5000) };
+    let event = Event::LogStarted(Started::new("x".repeat(5000)));
     assert!(matches!(Fitted::all(&event), Err(RecordError::TooLong)));
 }

@@ -90,7 +90,10 @@ fn nothing_that_a_record_says_is_lost_in_csv() {
                 Value::Array(entries) if entries.is_empty() => continue,
                 Value::Array(entries) => match &entries[0] {
                     Value::String(text) => text.clone(),
-                    Value::Object(entry) => entry["column"].as_str().unwrap().to_owned(),
+                    Value::Object(entry) => {
+                        let said = ["column", "rule", "name"].iter().find_map(|name| entry.get(*name));
+                        said.unwrap().as_str().unwrap().to_owned()
+                    }
                     _ => panic!(),
                 },
                 other => other.to_string(),
@@ -183,6 +186,26 @@ fn a_statement_fills_its_columns() {
     assert_eq!(row.title(), "Statement decided");
     // The uses of each column have no column of their own.
     assert!(row.detail.contains_key("columns"));
+}
+
+#[test]
+fn why_the_gate_itself_refuses_a_statement_stands_where_others_look_for_a_reason() {
+    for (verdict, why) in [("deny", "not-own-session"), ("fail", "cooling-down")] {
+        let refusal = format!("\"{verdict}\",\"refusal\":\"{why}\"");
+        let record = of(&events::STATEMENT.replace("\"hold\"", &refusal));
+        let row = row(&record, &());
+        assert_eq!((row.verdict.as_deref(), row.reason.as_deref()), (Some(verdict), Some(why)));
+        let at = columns().iter().position(|(name, _)| *name == "reason").unwrap();
+        assert_eq!(fields(&Style::Csv.line(&record, &()))[at], why);
+        assert!(Style::Cef.line(&record, &()).contains(&format!(" reason={why} ")));
+        let ocsf: Value = serde_json::from_str(&Style::Ocsf.line(&record, &())).unwrap();
+        assert_eq!((&ocsf["status_detail"], &ocsf["status_id"]), (&why.into(), &2.into()));
+        assert_eq!(ocsf["disposition_id"], 2);
+    }
+    // What was derived of records from before it was told is what it was.
+    let old = of(&events::STATEMENT.replace("\"hold\"", "\"fail\""));
+    let ocsf: Value = serde_json::from_str(&Style::Ocsf.line(&old, &())).unwrap();
+    assert!(ocsf.get("status_id").is_none() && ocsf.get("disposition_id").is_none());
 }
 
 #[test]

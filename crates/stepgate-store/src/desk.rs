@@ -95,7 +95,7 @@ pub struct Desk(Arc<Inner>);
 impl Desk {
     /// Rebuilds requests, grants and spent codes from the log. Requests that were open when the gate
     /// stopped are withdrawn; statements that were forwarded and never completed are recorded as of
-    /// unknown outcome. Blocks the thread.
+    /// unknown outcome, and sessions that were open as ended. Blocks the thread.
     ///
     /// # Errors
     /// The log cannot be read or written.
@@ -133,6 +133,7 @@ impl Desk {
         for (person, step) in log.spent_steps()? {
             replay.spent(&person, step);
         }
+        log.sessions_before()?.into_iter().for_each(|session| replay.was_open(session));
         log.replay(log.desk_floor()?, &mut |_, record| replay.read(record))?;
         replay.read_all();
         if let Some(shelf) = &shelf {

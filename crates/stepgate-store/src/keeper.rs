@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use stepgate_record::{
     Checkpoint, Event, Fitted, Frontier, Hash, IntegrityFailed, Seal as _, Sealed, SignedNote,
 };
-use stepgate_types::{Clock, Timestamp};
+use stepgate_types::{Clock, SessionId, Timestamp};
 
 use crate::archive::{Carry, beside};
 use crate::files::write_atomic;
@@ -18,7 +18,7 @@ use crate::gather::{CHECKPOINT, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_d
 use crate::log::MAX_CHANGES;
 use crate::queue::Parcel;
 use crate::scan::{file_name, files};
-use crate::slim::{Live, time_of};
+use crate::slim::{Live, MAX_OPEN, time_of};
 use crate::tape::SEGMENT_RECORDS;
 use crate::writer::Shared;
 use crate::{Change, Log, LogError, Side, keys};
@@ -39,6 +39,16 @@ const FLOOR: &[u8] = b"floor";
 
 /// Keys of the last TOTP step that a person has spent before that begin so.
 const STEP: &[u8] = b"step/";
+
+/// Keys of sessions that were open when that was written, as many a value as fit, begin so. The first says how many there
+/// are: values with others may be left from before.
+const OPEN: &[u8] = b"open/";
+
+/// Sessions of one such value: 16 bytes each, and no value is longer than 4 KiB.
+const OPEN_AT_ONCE: usize = 248;
+
+/// Bytes of a session's id.
+const SESSION_BYTES: usize = 16;
 
 /// Where it says when all sealed segments were checked last, in microseconds since the Unix epoch.
 const CHECKED: &[u8] = b"checked";
@@ -241,7 +251,11 @@ impl Keeper {
     fn catch_up(&mut self, hand: &Hand<'_>, end: u64) -> Result<(), LogError> {
         let from = match self.seen {
             Some(seen) => seen,
-            None => floor(hand.shared)?,
+            None => {
+                let open = open_sessions(hand.shared)?;
+                open.iter().for_each(|session| self.live.was_open(session.to_string()));
+                floor(hand.shared)?
+            }
         };
         let mut breath = Breath::new(hand);
         for stored in hand.shared.read(from, end)? {
@@ -307,9 +321,17 @@ impl Keeper {
             let hash = hex_digest(person.as_bytes());
             put(&[STEP, hash.as_bytes()].concat(), [&step.to_be_bytes()[..], person.as_bytes()].concat())
         };
-        let steps = self.live.newest_steps(MAX_CHANGES.saturating_sub(1));
-        let mut changes: Vec<_> = steps.into_iter().map(step).collect();
-        changes.push(put(FLOOR, floor.to_be_bytes().to_vec()));
+        let mut changes = vec![put(FLOOR, floor.to_be_bytes().to_vec())];
+        // As of the end of what is sealed, not of the floor: whatever has ended in between is read again.
+        let open: Vec<SessionId> = self.live.open_sessions().filter_map(|it| it.parse().ok()).collect();
+        let mut value = u32::try_from(open.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
+        for (place, ids) in (0_u16..).zip(open.chunks(OPEN_AT_ONCE).chain(open.is_empty().then_some(&[][..])))
+        {
+            ids.iter().for_each(|id| value.extend_from_slice(&id.bytes()));
+            changes.push(put(&[OPEN, &place.to_be_bytes()].concat(), std::mem::take(&mut value)));
+        }
+        let steps = self.live.newest_steps(MAX_CHANGES.saturating_sub(changes.len()));
+        changes.extend(steps.into_iter().map(step));
         changes
     }
 
@@ -452,6 +474,23 @@ pub(crate) fn floor(shared: &Shared) -> Result<u64, LogError> {
     number(shared, FLOOR).map(Option::unwrap_or_default)
 }
 
+/// The sessions that were open when that was written last.
+fn open_sessions(shared: &Shared) -> Result<Vec<SessionId>, LogError> {
+    let value = |place: u16| {
+        let key = [OPEN, &place.to_be_bytes()].concat();
+        shared.beside.side_value(Side::Desk, &key).map_err(LogError::Io)
+    };
+    let Some(first) = value(0)? else { return Ok(Vec::new()) };
+    let Some((many, ids)) = first.split_first_chunk::<4>() else { return Ok(Vec::new()) };
+    let many = usize::try_from(u32::from_be_bytes(*many)).unwrap_or(MAX_OPEN).min(MAX_OPEN);
+    let mut all = ids.to_vec();
+    for place in 1..u16::try_from(many.div_ceil(OPEN_AT_ONCE)).unwrap_or(u16::MAX) {
+        all.extend_from_slice(&value(place)?.unwrap_or_default());
+    }
+    let ids = all.as_chunks::<SESSION_BYTES>().0.iter().take(many);
+    Ok(ids.map(|id| SessionId::from_bytes(*id)).collect())
+}
+
 impl Log {
     /// What is to be done by itself from now on: nothing but sealing before this was called.
     pub fn set_upkeep(&self, upkeep: Upkeep) {
@@ -461,6 +500,11 @@ impl Log {
     /// The record from which on what people asked and were granted must be read again.
     pub(crate) fn desk_floor(&self) -> Result<u64, LogError> {
         floor(self.shared())
+    }
+
+    /// The sessions that had begun before that, and had not ended when it was written.
+    pub(crate) fn sessions_before(&self) -> Result<Vec<SessionId>, LogError> {
+        open_sessions(self.shared())
     }
 
     /// The last TOTP steps that people had spent before that: names as records have them, in JSON.

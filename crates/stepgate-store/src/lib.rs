@@ -38,6 +38,7 @@ mod people;
 mod profiles;
 mod proofs;
 mod queue;
+mod ration;
 mod read;
 mod records;
 mod release;
@@ -86,6 +87,7 @@ pub use people::{
     PersonError, RECOMMENDED_PASSWORD, Said, Secret, Source, Supplied,
 };
 pub use profiles::{ProfileOf, Profiles};
+pub use ration::Ration;
 pub use records::Stored;
 pub use release::PendingRelease;
 pub use restore::{RestoreError, RestoredLog};

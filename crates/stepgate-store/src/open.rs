@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stepgate_record::verify::Known;
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner, VerifierKeys};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner, Started, VerifierKeys};
 use stepgate_types::Timestamp;
 
 use crate::archive::{Archive, Seals};
@@ -77,7 +77,7 @@ impl Log {
         } else {
             Parts::open(&layout, &log_id, &keys, segment)?
         };
-        let Parts { records, archive, beside, journal, frontier, prev, last_at, torn } = parts;
+        let Parts { records, archive, beside, journal, frontier, prev, last_at, torn, checked } = parts;
         let count = frontier.end();
         let beside = Arc::new(beside);
         let subjects = Subjects::open_dir(&layout, &beside, &options.vault)?;
@@ -116,7 +116,13 @@ impl Log {
             let _ = sync_dir(parent.unwrap_or(Path::new(".")));
         }
         let log = Self::start(shared, prev, options.clock, lock).at(dir)?;
-        let mut events = vec![Event::LogStarted { version: options.version }];
+        let started = Started {
+            checked_from: checked.map(|(from, _)| from),
+            records: checked.map(|_| count),
+            checkpoint_size: checked.map(|(_, covered)| covered),
+            ..Started::new(options.version)
+        };
+        let mut events = vec![Event::LogStarted(started)];
         if torn > 0 {
             events.push(Event::LogTailCut { bytes: torn });
         }
@@ -184,6 +190,8 @@ struct Parts {
     last_at: Option<Timestamp>,
     /// Bytes of a half-written batch that were removed.
     torn: u64,
+    /// From which record on it was read again, and how many the newest checkpoint covers; `None`: it is new.
+    checked: Option<(u64, u64)>,
 }
 
 impl Parts {
@@ -201,7 +209,8 @@ impl Parts {
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         journal.wipe().at(&layout.journal())?;
         let (frontier, prev) = (Frontier::default(), Hash::ZERO);
-        Ok(Self { records, archive, beside, journal, frontier, prev, last_at: None, torn: 0 })
+        let (last_at, torn, checked) = (None, 0, None);
+        Ok(Self { records, archive, beside, journal, frontier, prev, last_at, torn, checked })
     }
 
     /// Of a log that was used, held against its checkpoints.
@@ -222,10 +231,11 @@ impl Parts {
         let checked = check_records(&dir, log_id, known, &seals).map_err(|why| layout.damaged(why))?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         let beside = open_beside(layout, |beside| reconcile(beside, &journal, &checked))?;
-        let Checked { frontier, prev, last_at, end, index, floor, .. } = checked;
+        let Checked { frontier, prev, last_at, end, index, floor, from, covered, .. } = checked;
         let records = Records::resume(&dir, log_id, &end, index, segment).at(&dir)?;
         let archive = Archive::new(&dir, seals.seals, floor);
-        Ok(Self { records, archive, beside, journal, frontier, prev, last_at, torn: end.torn })
+        let (torn, checked) = (end.torn, Some((from, covered)));
+        Ok(Self { records, archive, beside, journal, frontier, prev, last_at, torn, checked })
     }
 }
 
@@ -333,6 +343,10 @@ pub(crate) struct Checked {
     index: Index,
     /// The first record that is there.
     floor: u64,
+    /// The first that was read again.
+    from: u64,
+    /// How many the newest checkpoint covers.
+    covered: u64,
     /// The last batch that changed something beside the log, and the one before it.
     changed: Changed,
     changed_before: Changed,
@@ -359,6 +373,7 @@ pub(crate) fn check_records(
             return Err(format!("one or more of the {size} records that {source} signs were altered"));
         }
     }
+    let covered = known.last().map_or(0, |known| known.size);
     let mut scan = Scan::from_file(dir, log_id, from).map_err(unreadable)?;
     let mut history = History::new(log_id, known).after(carry.frontier, carry.prev);
     let mut index = Index::default();
@@ -390,7 +405,7 @@ pub(crate) fn check_records(
     let (frontier, prev) = history.finish()?;
     let last_at = last.and_then(|frame| frame.records().last().and_then(|(_, bytes, _)| time_of(bytes)));
     let last_at = last_at.map(Timestamp::from_micros);
-    Ok(Checked { frontier, prev, last_at, end, index, floor, changed, changed_before })
+    Ok(Checked { frontier, prev, last_at, end, index, floor, from, covered, changed, changed_before })
 }
 
 /// The first record whose file is there. From it on, all that are sealed must be.

@@ -484,6 +484,7 @@ pub(crate) fn event(action: &str, person: &PersonName, by: &Actor, groups: Vec<G
         groups,
         operator: by.operator(),
         authenticator: None,
+        session: None,
     }
 }
 

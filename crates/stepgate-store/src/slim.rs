@@ -1,7 +1,7 @@
 //! The little that keeping the log needs of each record, read without the rest.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -115,6 +115,9 @@ struct Fields {
     action: Option<Value>,
 }
 
+/// The most open sessions that are kept in mind: more than a gate has at a time, unless it is configured to.
+pub(crate) const MAX_OPEN: usize = 16_384;
+
 /// A pass that has been over for so long, in microseconds, has lapsed, whether or not a record says so.
 const SURELY_LAPSED: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -140,6 +143,9 @@ pub(crate) struct Live {
     glasses: BTreeMap<String, u64>,
     rights: BTreeMap<String, Right>,
     running: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// Sessions that have begun and not ended. They may last for weeks: no desk is rebuilt from that far back for them,
+    /// since they are written down instead.
+    sessions: BTreeSet<String>,
     /// The last TOTP step of a person, as records name them, where it has changed.
     steps: BTreeMap<String, u64>,
     newest_us: i64,
@@ -158,9 +164,11 @@ impl Live {
         let kind = common.kind.as_ref();
         let family = kind.split('.').next().unwrap_or_default();
         let taken = match kind {
-            "statement.decided" | "statement.completed" | "statement.outcome_unknown" | "session.closed" => {
-                self.take_common(seq, &common)
-            }
+            "statement.decided"
+            | "statement.completed"
+            | "statement.outcome_unknown"
+            | "session.opened"
+            | "session.closed" => self.take_common(seq, &common),
             _ if !matches!(
                 family,
                 "statement" | "session" | "stepup" | "grant" | "pass" | "admin" | "break_glass"
@@ -181,8 +189,14 @@ impl Live {
         let Common { kind, ts_us: _, session, statement, verdict } = common;
         let session = session.text()?;
         match kind.as_ref() {
+            "session.opened" => {
+                if self.sessions.len() < MAX_OPEN {
+                    self.sessions.insert(session.to_owned());
+                }
+            }
             "session.closed" => {
                 self.running.remove(session);
+                self.sessions.remove(session);
             }
             "statement.decided" => {
                 if matches!(verdict.text()?, "forward" | "monitor") {
@@ -271,6 +285,16 @@ impl Live {
         steps
     }
 
+    /// The sessions that have begun and not ended, as records name them.
+    pub(crate) fn open_sessions(&self) -> impl Iterator<Item = &str> {
+        self.sessions.iter().map(String::as_str)
+    }
+
+    /// This one had begun before the first record that is taken.
+    pub(crate) fn was_open(&mut self, session: String) {
+        self.sessions.insert(session);
+    }
+
     /// They are on disk.
     pub(crate) fn steps_are_kept(&mut self) {
         self.steps.clear();
@@ -307,6 +331,24 @@ mod tests {
             assert_eq!(live.take(5, &record(kind, rest)), Some(5));
             assert_eq!(live.floor(9), Some(9), "{kind}");
         }
+    }
+
+    #[test]
+    fn an_open_session_is_known_until_it_ends_and_holds_nothing_back() {
+        let mut live = Live::default();
+        live.was_open("r".to_owned());
+        for (seq, id) in [(1, "s"), (2, "t")] {
+            live.take(seq, &record("session.opened", &format!(r#","session":"{id}""#)));
+        }
+        assert_eq!(live.open_sessions().collect::<Vec<_>>(), ["r", "s", "t"]);
+        assert_eq!(live.floor(9), Some(9));
+        live.take(3, &record("session.closed", r#","session":"s""#));
+        live.take(4, &record("session.closed", r#","session":"r""#));
+        assert_eq!(live.open_sessions().collect::<Vec<_>>(), ["t"]);
+        for n in 0..2 * MAX_OPEN {
+            live.take(5, &record("session.opened", &format!(r#","session":"{n}""#)));
+        }
+        assert_eq!(live.open_sessions().count(), MAX_OPEN);
     }
 
     #[test]

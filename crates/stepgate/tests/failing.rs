@@ -35,6 +35,7 @@ fn a_statement_for_which_no_request_can_be_opened_is_recorded() {
     let failed = failed(&world);
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert!(failed[0]["relations"].to_string().contains("public.customers"), "{failed:?}");
+    assert_eq!(failed[0]["refusal"], "too-many-requests");
 }
 
 #[test]
@@ -52,5 +53,6 @@ fn a_statement_that_cannot_be_judged_without_the_catalog_is_recorded() {
     let reply = other.run("select count(*) from products;").unwrap();
     assert_eq!(reply.sqlstate, "08006", "{}", reply.text());
     let failed = failed(&world);
-    assert!(failed.iter().any(|record| record["relations"].to_string().contains("products")), "{failed:?}");
+    let it = failed.iter().find(|record| record["relations"].to_string().contains("products"));
+    assert_eq!(it.unwrap()["refusal"], "catalog-unknown", "{failed:?}");
 }

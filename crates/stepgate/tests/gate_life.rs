@@ -33,6 +33,32 @@ fn kill_9_during_a_hold_withdraws_the_request_and_nothing_ran() {
 }
 
 #[test]
+fn sessions_that_a_killed_gate_took_with_it_end_in_the_log_of_the_next() {
+    let mut world = World::new();
+    let dana = world.dana();
+    let (mut idle, mut ended) = (world.psql(&dana), world.psql(&dana));
+    assert!(idle.run("select 1;").unwrap().is_ok() && ended.run("select 1;").unwrap().is_ok());
+    let closed = |world: &World| {
+        let records = world.records();
+        let closed = |it: &&serde_json::Value| it["type"] == "session.closed";
+        let of = |it: &serde_json::Value| (it["session"].to_string(), it["reason"].to_string());
+        records.iter().filter(closed).map(of).collect::<Vec<_>>()
+    };
+    drop(ended);
+    stepgate_testkit::until("its end", SOON, || closed(&world).len() == 1).unwrap();
+    for _ in 0..2 {
+        world.gate.kill();
+        world.gate.serve().unwrap();
+    }
+    let records = world.records();
+    let opened: Vec<_> = records.iter().filter(|it| it["type"] == "session.opened").collect();
+    let closed = closed(&world);
+    assert_eq!((opened.len(), closed.len()), (2, 2), "each once: {closed:?}");
+    let of_idle = closed.iter().find(|(_, reason)| reason == "\"gate-lost\"").unwrap();
+    assert_eq!(of_idle.0, opened.first().unwrap()["session"].to_string());
+}
+
+#[test]
 fn a_code_that_was_used_before_a_crash_stays_used() {
     let mut world = World::new();
     let mut dana = world.dana();

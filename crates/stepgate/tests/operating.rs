@@ -32,7 +32,7 @@ fn the_operator_sees_and_ends_sessions_and_grants_but_no_sql() {
     let session = sessions[0]["session"].as_str().unwrap();
     world.gate.run(["session", "kill", session], "").unwrap().ok().unwrap();
     assert!(psql.run("select 1;").is_err());
-    assert!(world.recorded("session.killed", "dana"));
+    assert!(world.recorded("session.killed", session), "which session");
 }
 
 #[test]

@@ -57,6 +57,15 @@ fn nobody_elses_session_is_reached_although_the_server_would_allow_it() {
         assert!(reply.text().contains("stepgate: only sessions of your own"), "{}", reply.text());
     }
     assert!(victim.is_silent_for(Duration::from_millis(300)), "{:?}", victim.shown());
+    // That it was the gate, and not a rule.
+    let refused = |it: &&serde_json::Value| it["verdict"] == "deny" && it["person"] == "eve";
+    let records = world.records();
+    let refused: Vec<_> = records.iter().filter(refused).collect();
+    assert_eq!(refused.len(), 7);
+    assert!(refused.iter().all(|it| it["refusal"] == "not-own-session"), "{refused:?}");
+    let asked = ["audit", "search", "--outcome", "not-own-session", "--person", "eve"];
+    let found = world.gate.run(asked, "").unwrap().ok().unwrap();
+    assert_eq!(found.matches("deny: not-own-session").count(), 7, "{found}");
     // Her own word still reaches her own session.
     let mut other = world.psql(&dana);
     passes(&mut other, &format!("select pg_cancel_backend({pid});"));

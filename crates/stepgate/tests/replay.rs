@@ -182,6 +182,22 @@ fn matrix(report: &Value) -> BTreeMap<(String, Option<String>), u64> {
 }
 
 #[test]
+fn what_the_gate_itself_refuses_is_left_out_whatever_other_rules_would_say() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    for sql in ["select set_config('stepgate.person', 'olga', false);", "set client_encoding = 'SJIS';"] {
+        assert!(!psql.run(sql).unwrap().is_ok(), "{sql}");
+    }
+    assert!(psql.run("select count(*) from products;").unwrap().is_ok());
+    let records = world.records();
+    let refusals: Vec<_> = records.iter().filter_map(|it| it["refusal"].as_str()).collect();
+    assert_eq!(refusals, ["setting-of-the-gate", "client-encoding"]);
+    let said = world.gate.run(["policy", "replay"], "").unwrap().ok().unwrap();
+    assert!(said.contains("left out: 2 that the gate itself refused"), "{said}");
+}
+
+#[test]
 fn the_same_rules_change_nothing_and_others_decide_what_a_gate_under_them_decides() {
     let mut world = World::not_serving(|_| format!("{BEGIN}{BEFORE}"));
     world.gate.policies(MAP, &format!("{BEGIN}{BEFORE}")).unwrap();

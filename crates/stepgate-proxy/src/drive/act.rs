@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Completed, Event, KeySource};
+use stepgate_record::{Completed, Event, KeySource, Refusal};
 use stepgate_session::{Action, Ending, Meter, Pending, Unflagged};
 use stepgate_sql::Facts;
 use stepgate_store::{End, LogError, PendingRelease};
@@ -220,7 +220,7 @@ impl Drive {
         let behind = !seen && self.judge.database.is_behind();
         let verdict = if behind && pending.facts.iter().any(has_names) {
             // What is known of them was true before somebody changed it.
-            self.judge.fail(&pending, refusal::catalog_unknown()).await
+            self.judge.fail(&pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await
         } else {
             self.judge.decide(&mut pending, self.session.resolves_by()).await
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use stepgate_record::Event;
+use stepgate_record::{Event, Refusal};
 use stepgate_store::Left;
 use stepgate_types::SqlState;
 use tokio::sync::oneshot;
@@ -81,7 +81,7 @@ impl Drive {
             state.looking = None;
             let pending = state.pending.take().or_else(|| self.session.deciding());
             let Some(pending) = pending else { return self.defect(state) };
-            return self.fail(state, &pending, refusal::called_off()).await;
+            return self.fail(state, &pending, Refusal::CalledOff, refusal::called_off()).await;
         }
         if self.session.cancel_unsent(&refusal::called_off()) {
             return;

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use stepgate_record::Deferral;
+use stepgate_record::{Deferral, Refusal};
 use stepgate_session::Pending;
 use stepgate_store::{DeskError, End, Left};
 use stepgate_wire::Problem;
 
 use super::{Drive, State};
 use crate::database::Ddl;
-use crate::judge::{Hold, Verdict};
+use crate::judge::{Hold, Verdict, cause_of};
 use crate::refusal;
 
 impl Drive {
@@ -32,7 +32,8 @@ impl Drive {
                 // While people thought about it, tables and views may have become something else.
                 if let Err(error) = self.judge.database.refresh().await {
                     tracing::warn!(%error, "catalog cannot be read at a release");
-                    return self.fail(state, &pending, refusal::catalog_unknown()).await;
+                    let (why, problem) = (Refusal::CatalogUnknown, refusal::catalog_unknown());
+                    return self.fail(state, &pending, why, problem).await;
                 }
                 if let Some(view) = self.judge.database.view() {
                     self.session.set_catalog(Arc::clone(&view.catalog));
@@ -92,7 +93,7 @@ impl Drive {
         let Some((mut hold, since)) = state.hold.take() else { return };
         let (request, desk) = (hold.waiting.request, &self.judge.gate.desk);
         let left = desk.stop_waiting(request, hold.statement, Deferral::Lapsed).await;
-        let failed = left.is_err();
+        let mut failed = None;
         let problem = match left {
             Ok(Left::Open(_)) => hold.deferred.take(),
             Ok(Left::Ended(_)) => None,
@@ -102,9 +103,12 @@ impl Drive {
                 state.hold = Some((hold, since));
                 return;
             }
-            Err(error) => Some(refusal::desk_failed(&error)),
+            Err(error) => {
+                failed = Some(cause_of(&error));
+                Some(refusal::desk_failed(&error))
+            }
         };
-        let failed = failed.then(|| state.pending.take()).flatten();
+        let failed = failed.and_then(|why| Some((state.pending.take()?, why)));
         state.pending = None;
         let too_long = || refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed()));
         let problem = problem.unwrap_or_else(too_long);
@@ -112,15 +116,21 @@ impl Drive {
             return self.enforce(state, number, Some(&hold), problem).await;
         }
         match failed {
-            Some(pending) => self.fail(state, &pending, problem).await,
+            Some((pending, why)) => self.fail(state, &pending, why, problem).await,
             None => self.session.refuse(&problem),
         }
     }
 
     /// Refuses what waits, since the gate cannot do its own part or is not to.
-    pub(super) async fn fail(&mut self, state: &mut State, pending: &Pending, problem: Problem) {
+    pub(super) async fn fail(
+        &mut self,
+        state: &mut State,
+        pending: &Pending,
+        why: Refusal,
+        problem: Problem,
+    ) {
         state.pending = None;
-        if let Verdict::Refuse(problem) = self.judge.fail(pending, problem).await {
+        if let Verdict::Refuse(problem) = self.judge.fail(pending, why, problem).await {
             self.session.refuse(&problem);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stepgate_approval::{Ask, Because, Dialect, Escalate, Held, Mode, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, InTransaction, ScopePart};
-use stepgate_record::Why;
+use stepgate_record::{Refusal, Why};
 use stepgate_session::TransactionSoFar;
 use stepgate_sql::{ClientEncoding, Facts, RunsAs};
 use stepgate_store::{LogError, Waiting};
@@ -169,7 +169,9 @@ impl Case<'_> {
         let gate = &self.judge.gate;
         gate.log.append(vec![self.event("hold", None, None)], Vec::new()).await?;
         self.count("hold");
-        let Some(id) = self.fresh_id() else { return self.fail(no_randomness()).await };
+        let Some(id) = self.fresh_id() else {
+            return self.fail(Refusal::NoRandomness, no_randomness()).await;
+        };
         let dialect = held.dialect.clone();
         let mode = if can_defer { Mode::HoldThenDefer } else { Mode::Hold };
         let waiting = match gate.desk.ask(self.ask(id, approval, &wanted, mode), held).await {
@@ -207,7 +209,9 @@ impl Case<'_> {
         let gate = &self.judge.gate;
         gate.log.append(vec![self.event("defer", None, None)], Vec::new()).await?;
         self.count("defer");
-        let Some(id) = self.fresh_id() else { return self.fail(no_randomness()).await };
+        let Some(id) = self.fresh_id() else {
+            return self.fail(Refusal::NoRandomness, no_randomness()).await;
+        };
         let problem = match gate.desk.defer(self.ask(id, approval, wanted, Mode::Defer), held).await {
             Ok(deferred) => {
                 let url = gate.console_url.as_deref();

@@ -1,7 +1,7 @@
 //! What is refused since the gate cannot do its own part: the catalog cannot be read, no request be opened, no more labels
 //! be kept in mind. That is a decision like any other, and recorded as one, with the verdict `fail`.
 
-use stepgate_record::{Event, Statement};
+use stepgate_record::{Event, Refusal, Statement};
 use stepgate_session::Pending;
 use stepgate_store::{DeskError, LogError};
 use stepgate_types::Action;
@@ -14,14 +14,19 @@ const FAIL: &str = "fail";
 
 impl Judge {
     /// Refuses a statement, and writes that down.
-    pub(crate) async fn fail(&self, pending: &Pending, problem: Problem) -> Verdict {
-        match self.try_fail(pending, problem).await {
+    pub(crate) async fn fail(&self, pending: &Pending, why: Refusal, problem: Problem) -> Verdict {
+        match self.try_fail(pending, why, problem).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
         }
     }
 
-    pub(super) async fn try_fail(&self, pending: &Pending, problem: Problem) -> Result<Verdict, LogError> {
+    pub(super) async fn try_fail(
+        &self,
+        pending: &Pending,
+        why: Refusal,
+        problem: Problem,
+    ) -> Result<Verdict, LogError> {
         let facts = Merged::of(&pending.facts);
         if let Some(view) = self.database.view()
             && let Some(who) = self.circumstances_of(&view, &pending.facts, pending, None)
@@ -30,16 +35,16 @@ impl Judge {
             let (judge, session) = (self, None);
             let case =
                 Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
-            return case.fail(problem).await;
+            return case.fail(why, problem).await;
         }
         // By which rules, nobody can say.
-        self.gate.log.append_in_time(vec![self.undecided(pending, facts)], Vec::new()).await?;
+        self.gate.log.append_in_time(vec![self.undecided(pending, why, facts)], Vec::new()).await?;
         self.gate.metrics.decided(FAIL, &[]);
         Ok(Verdict::Refuse(problem))
     }
 
     /// The record of a statement that was refused without a decision.
-    fn undecided(&self, pending: &Pending, facts: Merged) -> Event {
+    fn undecided(&self, pending: &Pending, why: Refusal, facts: Merged) -> Event {
         Event::StatementDecided(Box::new(Statement {
             database: self.database.config.name.clone(),
             protocol: pending.protocol.as_str().to_owned(),
@@ -54,6 +59,7 @@ impl Judge {
             parameters: u64::try_from(pending.values.len()).unwrap_or(u64::MAX),
             action: Action::Deny,
             verdict: FAIL.to_owned(),
+            refusal: Some(why),
             policy_sha256: self.database.policy_sha256(),
             db_user: self.role.user.clone(),
             ..Statement::blank(self.session, pending.number, self.named.clone())
@@ -63,8 +69,8 @@ impl Judge {
 
 impl Case<'_> {
     /// The gate cannot do its own part.
-    pub(super) async fn fail(&self, problem: Problem) -> Result<Verdict, LogError> {
-        self.refuse_as(FAIL, problem).await
+    pub(super) async fn fail(&self, why: Refusal, problem: Problem) -> Result<Verdict, LogError> {
+        self.refuse_as(FAIL, Some(why), problem).await
     }
 
     /// The desk does not open, join or end what it should have.
@@ -72,7 +78,20 @@ impl Case<'_> {
         match error {
             // Nothing can be recorded about it either.
             DeskError::Log(error) => Err(error.clone()),
-            error => self.fail(refusal::desk_failed(error)).await,
+            error => self.fail(cause_of(error), refusal::desk_failed(error)).await,
         }
+    }
+}
+
+/// Why the desk does not do what it is asked, as records say it.
+pub(crate) const fn cause_of(error: &DeskError) -> Refusal {
+    match error {
+        DeskError::TooManyOfPerson(_) => Refusal::TooManyRequests,
+        DeskError::CoolingDown(_) => Refusal::CoolingDown,
+        DeskError::Full => Refusal::DeskFull,
+        DeskError::Unanswerable(_) => Refusal::Unanswerable,
+        DeskError::NoEntropy => Refusal::NoRandomness,
+        DeskError::Stopping => Refusal::Stopping,
+        _ => Refusal::RequestFailed,
     }
 }

@@ -65,6 +65,7 @@ impl Case<'_> {
             rules: self.decision.rules.clone(),
             action: self.decision.action,
             verdict: verdict.to_owned(),
+            refusal: None,
             request,
             grant,
             policy_sha256: self.view.rules.sha256().to_owned(),

@@ -25,7 +25,7 @@ async fn psql_is_let_in_with_the_right_password_and_told_apart_by_nothing_else()
     assert!(matches!(&came, Came::In { minted: Some(which), .. } if which == "one"), "{came:?}");
 
     let wrong = door.psql("user=dana", "wrong horse").await;
-    assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed)));
+    assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed { .. })));
     assert!(said(&wrong).contains("FATAL:  password authentication failed for user \"dana\""));
     let unknown = door.psql("user=nobody", "correct horse").await;
     assert_eq!(said(&wrong).replace("dana", "nobody"), said(&unknown));
@@ -126,7 +126,7 @@ async fn with_a_client_ca_the_certificate_must_be_good_and_the_persons() {
             "{}",
             said(&output)
         );
-        assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed)));
+        assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed { .. })));
         // Whoever has the password and somebody else's certificate does not learn that it is right.
         for password in ["correct horse", "wrong horse"] {
             let output = door.psql(&with(&olga, "dana"), password).await;

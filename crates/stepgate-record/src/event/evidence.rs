@@ -6,6 +6,46 @@ use stepgate_types::{Commit, SubjectKind, Who};
 
 use crate::Hash;
 
+/// A gate opened the log, and has checked it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Started {
+    /// The gate's version.
+    pub version: String,
+    /// The first record that was read again and held against the newest checkpoint; those before are sealed, and covered
+    /// by the same checkpoint by their roots. Left out, as what follows, of a log that was new, and of old records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_from: Option<u64>,
+    /// How many records the log had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// How many of them the newest checkpoint on this host covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_size: Option<u64>,
+}
+
+impl Started {
+    /// A new log.
+    #[must_use]
+    pub fn new(version: impl Into<String>) -> Self {
+        Self { version: version.into(), checked_from: None, records: None, checkpoint_size: None }
+    }
+}
+
+/// A signed checkpoint has left the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointSigned {
+    /// How many records it covers.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: Hash,
+    /// The name of the way that it left by, in the configuration.
+    pub name: String,
+    /// `file`, `webhook`, `email`.
+    pub kind: String,
+}
+
 /// How the log was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

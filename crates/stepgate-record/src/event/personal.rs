@@ -3,8 +3,8 @@
 use stepgate_types::{Commit, SubjectKind, Who};
 
 use super::{
-    Account, AuditRead, Delegated, Event, ExportSealed, GlassEnded, GlassReviewed, GrantIssued, LimitCounted,
-    Membership, MintedPassword, ProviderLogin, Pruned, Shredded, Sink, StepupRequested,
+    Account, AuditRead, AuthFailed, Delegated, Event, ExportSealed, GlassEnded, GlassReviewed, GrantIssued,
+    LimitCounted, Membership, MintedPassword, ProviderLogin, Pruned, Shredded, Sink, StepupRequested,
 };
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
@@ -73,9 +73,15 @@ macro_rules! each {
                 f(Address, &$($mut)? opened.address);
                 f(Client, &$($mut)? opened.client);
             }
-            Event::SessionAuthFailed { person, address, .. } => {
+            Event::SessionAuthFailed(failed) => {
+                let AuthFailed { person, address, .. } = &$($mut)? **failed;
                 person.into_iter().for_each(|person| f(Person, person));
                 f(Address, address);
+            }
+            Event::SessionRefused(refused) => {
+                f(Person, &$($mut)? refused.person);
+                f(Address, &$($mut)? refused.address);
+                f(Client, &$($mut)? refused.client);
             }
             Event::AdminLogin { person, address } => {
                 f(Person, person);
@@ -175,7 +181,7 @@ macro_rules! each {
             | Event::SinkReset(Sink { operator, .. }) => {
                 operator.into_iter().for_each(|operator| f(Operator, operator));
             }
-            Event::LogStarted { .. }
+            Event::LogStarted(_)
             | Event::LogStopped {}
             | Event::LogTailCut { .. }
             | Event::SessionClosed { .. }
@@ -218,6 +224,7 @@ macro_rules! each {
             | Event::LogRestored(_)
             | Event::SubjectsResealed(_)
             | Event::SubjectsPruned { .. }
+            | Event::CheckpointSigned(_)
             | Event::KeyRotated { .. }
             | Event::WitnessCosigned { .. } => {}
         }

@@ -5,6 +5,8 @@ use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, GroupName, Kind, RequestId, SessionId, Use, Who,
 };
 
+use super::Refusal;
+
 /// A decided statement: facts, circumstances, rules and outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,8 +56,12 @@ pub struct Statement {
     /// The most severe action among them, or the default.
     pub action: Action,
     /// What happens: `forward`, `hold`, `defer`, `deny`, or `monitor` where a policy in monitor mode would have
-    /// held or denied; `overtaken` where what runs reads more since DDL overtook it, and its session was ended.
+    /// held or denied; `overtaken` where what runs reads more since DDL overtook it, and its session was ended; `fail`
+    /// where the gate cannot do its own part.
     pub verdict: String,
+    /// Why, where it is the gate that refuses it, whatever its rules: of `fail`, and of a `deny` that no rule asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// The request that was approved, where this record follows one.
     pub request: Option<RequestId>,
     /// The grant that covers it, where one does.
@@ -125,6 +131,7 @@ impl Statement {
             rules: Vec::new(),
             action: Action::Deny,
             verdict: String::new(),
+            refusal: None,
             request: None,
             grant: None,
             policy_sha256: String::new(),

@@ -82,6 +82,7 @@ fn severity(row: &Row) -> u8 {
         | "break_glass.used" => 10,
         kind if kind.starts_with("break_glass.") => 9,
         "session.auth_failed"
+        | "session.refused"
         | "stepup.factor_failed"
         | "limit.enforced"
         | "store.degraded"

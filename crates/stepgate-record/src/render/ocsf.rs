@@ -108,9 +108,7 @@ fn unknown() -> String {
 fn class(row: &Row) -> Class {
     let (uid, activity) = match row.kind.as_str() {
         "statement.decided" | "statement.completed" => (DATASTORE_ACTIVITY, statement(row)),
-        "session.opened" | "session.auth_failed" | "session.authenticated" | "admin.login" => {
-            (AUTHENTICATION, 1)
-        }
+        "session.opened" | "session.auth_failed" | "session.refused" | "admin.login" => (AUTHENTICATION, 1),
         "session.closed" => (AUTHENTICATION, 2),
         "stepup.factor_verified" | "stepup.factor_failed" => (AUTHENTICATION, OTHER),
         "stepup.ended" if row.outcome.as_deref() == Some("approved") => (AUTHORIZE_SESSION, 1),
@@ -171,7 +169,7 @@ fn severity(row: &Row) -> u32 {
         "alarm.raised" | "integrity.failed" | "policy.tampered" | "break_glass.opened"
         | "break_glass.used" => 5,
         kind if kind.starts_with("break_glass.") => 4,
-        "session.auth_failed" | "stepup.factor_failed" | "limit.enforced" => 3,
+        "session.auth_failed" | "session.refused" | "stepup.factor_failed" | "limit.enforced" => 3,
         "store.degraded" | "sink.failed" | "clock.anomaly" | "catalog.drifted" => 3,
         "policy.rejected" | "config.rejected" => 3,
         _ => match row.verdict.as_deref() {
@@ -185,10 +183,12 @@ fn severity(row: &Row) -> u32 {
 /// Whether what the record is about went well, where it says so.
 fn succeeded(row: &Row) -> Option<bool> {
     match row.kind.as_str() {
-        "session.opened" | "session.authenticated" | "stepup.factor_verified" | "admin.login" => Some(true),
-        "session.auth_failed" | "stepup.factor_failed" | "statement.parse_failed" | "limit.enforced" => {
-            Some(false)
-        }
+        "session.opened" | "stepup.factor_verified" | "admin.login" => Some(true),
+        "session.auth_failed"
+        | "session.refused"
+        | "stepup.factor_failed"
+        | "statement.parse_failed"
+        | "limit.enforced" => Some(false),
         "policy.loaded" | "config.loaded" | "places.loaded" => Some(true),
         "policy.rejected" | "config.rejected" => Some(false),
         "statement.completed" => Some(row.sqlstate.is_none()),
@@ -196,6 +196,7 @@ fn succeeded(row: &Row) -> Option<bool> {
         "statement.decided" => match row.verdict.as_deref() {
             Some("forward") => Some(true),
             Some("deny" | "overtaken") => Some(false),
+            Some("fail") if row.reason.is_some() => Some(false),
             _ => None,
         },
         _ => None,
@@ -229,6 +230,8 @@ fn disposition(row: &Row) -> Option<(u32, u32)> {
         ("statement.decided", Some("hold")) => Some((2, 23)),
         ("statement.decided", Some("defer")) => Some((2, 14)),
         ("statement.decided", Some("deny" | "overtaken")) => Some((2, 2)),
+        // Of records from before it was told why, this said nothing.
+        ("statement.decided", Some("fail")) if row.reason.is_some() => Some((2, 2)),
         ("limit.enforced", _) => Some((2, 2)),
         _ => None,
     }

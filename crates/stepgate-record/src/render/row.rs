@@ -192,7 +192,9 @@ impl Row {
             action: text(fields, "action"),
             verdict: text(fields, "verdict"),
             outcome: text(fields, "outcome").or(approved),
-            reason: text(fields, "reason").or_else(|| text(fields, "what")),
+            reason: text(fields, "reason")
+                .or_else(|| text(fields, "what"))
+                .or_else(|| text(fields, "refusal")),
             sqlstate: text(fields, "sqlstate"),
             labels,
             classes,

@@ -1,5 +1,6 @@
 //! One record of each type, as older versions wrote them too.
 
+mod document;
 pub(crate) mod ocsf;
 
 use stepgate_record::Event;
@@ -14,15 +15,26 @@ pub(crate) const STATEMENT: &str = r#"{"type":"statement.decided","session":"0b0
     "parameters":1,"rules":["pii"],"action":"step-up","verdict":"hold","request":null,"grant":null,
     "policy_sha256":"cd"}"#;
 
+/// What objects in a statement's record there are besides columns.
+const MORE: &str = r#""why":[{"rule":"pii","clause":"labels","bucket":"ssn"}],
+    "signals":[{"name":"new-table","bucket":"yes","threshold":"yes","weight":20}],"risk":20,
+    "buckets":[{"column":"public.orders.total","op":">","bucket":-1}]"#;
+
 const OTHERS: &str = r#"
 {"type":"log.started","version":"0.1.0"}
+{"type":"log.started","version":"0.1.0","checked_from":0,"records":5,"checkpoint_size":4}
 {"type":"log.stopped"}
 {"type":"log.tail_cut","bytes":12}
 {"type":"session.opened","session":"S","person":"dana","database":"app","db_user":"app_rw","address":"192.0.2.7","client":"psql","tls":true,"method":"scram-sha-256-plus"}
 {"type":"session.opened","session":"S","person":"dana","database":"app","db_user":"app_rw","address":"2001:db8::7","client":"","tls":false}
 {"type":"session.auth_failed","person":null,"address":"192.0.2.7","more":3}
 {"type":"session.auth_failed","person":"dana","address":"192.0.2.7"}
+{"type":"session.auth_failed","person":"dana","address":"192.0.2.7","reason":"password","method":"scram-sha-256","database":"app","door":"database"}
+{"type":"session.auth_failed","person":null,"address":"192.0.2.7","more":2,"reason":"throttled","method":"password","door":"console"}
+{"type":"session.refused","person":"dana","address":"192.0.2.7","client":"psql","database":"app","reason":"no-role","method":"scram-sha-256"}
+{"type":"session.refused","person":"dana","address":"192.0.2.7","client":"psql","reason":"unknown-database","method":"scram-sha-256-plus","more":7}
 {"type":"session.closed","session":"S","reason":"terminate"}
+{"type":"session.closed","session":"S","reason":"gate-lost"}
 {"type":"statement.parse_failed","session":"S","statement":4,"sqlstate":"42601"}
 {"type":"statement.subjects","session":"S","statement":3,"relation":"public.customers","source":"output","hashes":["0102"],"more":false}
 {"type":"statement.completed","session":"S","statement":3,"sqlstate":null,"rows":12,"bytes":345,"duration_us":6789}
@@ -79,6 +91,7 @@ const OTHERS: &str = r#"
 {"type":"admin.action","action":"factor.enrolled","person":"kim","by":"kim","groups":[]}
 {"type":"admin.action","action":"factor.removed","person":"kim","by":"lee","groups":[]}
 {"type":"admin.action","action":"session.killed","person":"kim","by":null,"groups":[]}
+{"type":"admin.action","action":"session.killed","person":"kim","by":null,"groups":[],"session":"S"}
 {"type":"admin.login","person":"lee","address":"192.0.2.8"}
 {"type":"audit.exported","records":12}
 {"type":"integrity.checked","records":12,"ok":true}
@@ -93,6 +106,7 @@ const OTHERS: &str = r#"
 {"type":"break_glass.reviewed","grant":"G","by":"lee","comment":"in order"}
 {"type":"audit.exported","records":3,"export":{"filter":"{}","format":"csv","id":"ab","redacted":true},"operator":"uid:1000"}
 {"type":"audit.export_sealed","export":"ab","manifest_sha256":"cd","signed":true}
+{"type":"audit.checkpoint_signed","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","name":"file","kind":"file"}
 {"type":"audit.read","how":"search","filter":"{}","records":3,"operator":"uid:1000"}
 {"type":"clock.anomaly","before_us":1795318325000009,"after_us":1795318325000001}
 {"type":"record.continued","part":1,"parts":1,"field":"relations","values":["public.customers"]}
@@ -133,6 +147,12 @@ pub(crate) fn texts() -> Vec<String> {
     for verdict in ["hold", "forward", "defer", "deny", "monitor", "overtaken"] {
         texts.push(STATEMENT.replace("\"hold\"", &format!("\"{verdict}\"")));
     }
+    texts.extend([
+        STATEMENT.replace("\"hold\"", "\"deny\",\"refusal\":\"not-own-session\""),
+        STATEMENT.replace("\"hold\"", "\"fail\",\"refusal\":\"catalog-unknown\""),
+        STATEMENT.replace("\"hold\"", "\"fail\""),
+        STATEMENT.replace("\"policy_sha256\"", &format!("{MORE},\"policy_sha256\"")),
+    ]);
     texts
 }
 

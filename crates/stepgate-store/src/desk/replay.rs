@@ -15,6 +15,10 @@ use super::sealed::Shelf;
 use super::state::{Entry, Kept, State, hex};
 use super::view::RequestInfo;
 use crate::Subjects;
+use crate::slim::MAX_OPEN;
+
+/// Why sessions have ended that were open when their gate was killed, or its machine.
+const GATE_LOST: &str = "gate-lost";
 
 /// What has been read so far.
 pub(super) struct Replay {
@@ -29,6 +33,8 @@ pub(super) struct Replay {
     /// From where those were asked.
     places: BTreeMap<RequestId, Option<IpAddr>>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
+    /// Sessions that have begun and not ended.
+    sessions: BTreeSet<SessionId>,
     /// The latest time of any record: the clock may have been set back since.
     latest: Timestamp,
 }
@@ -37,9 +43,9 @@ impl Replay {
     pub(super) fn new(names: Subjects) -> Self {
         let (state, joiner) = (State::default(), Joiner::default());
         let (open, places, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (about, kept) = (BTreeMap::new(), BTreeMap::new());
+        let (about, kept, sessions) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let latest = Timestamp::from_micros(0);
-        Self { state, names, joiner, open, about, kept, places, running, latest }
+        Self { state, names, joiner, open, about, kept, places, running, sessions, latest }
     }
 
     /// Reads the next record.
@@ -65,6 +71,11 @@ impl Replay {
         if let Some(person) = person.and_then(|person| self.names.person(&person)) {
             self.state.spend(&person, step);
         }
+    }
+
+    /// This session had begun before what is read.
+    pub(super) fn was_open(&mut self, session: SessionId) {
+        self.sessions.insert(session);
     }
 
     /// The latest time of any record.
@@ -217,16 +228,21 @@ impl Replay {
                     statements.remove(statement);
                 }
             }
+            // Beyond as many as a gate keeps, nothing is said of how they ended.
+            Event::SessionOpened(opened) if self.sessions.len() < MAX_OPEN => {
+                self.sessions.insert(opened.session);
+            }
             Event::SessionClosed { session, .. } => {
                 self.running.remove(session);
+                self.sessions.remove(session);
             }
             _ => {}
         }
     }
 
     /// What has to be recorded now that the gate starts again: nobody waits any more for requests that
-    /// were open (what they were about was in memory alone), how forwarded statements ended is not known, and passes
-    /// may have lapsed.
+    /// were open (what they were about was in memory alone), how forwarded statements ended is not known, sessions have
+    /// ended with the gate that they were of, and passes may have lapsed.
     pub(super) fn loose_ends(&self, now: Timestamp) -> Vec<Event> {
         let withdrawn = self.open.keys().filter(|request| !self.kept.contains_key(request));
         let withdrawn = withdrawn.map(|request| Event::StepupEnded {
@@ -245,6 +261,10 @@ impl Replay {
             };
             statements.iter().map(unknown)
         });
+        let lost = self
+            .sessions
+            .iter()
+            .map(|session| Event::SessionClosed { session: *session, reason: GATE_LOST.to_owned() });
         let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));
         let ended = self.state.grants.values().filter(|kept| kept.grant.is_due(now));
         let ended = ended.map(|kept| Event::GrantExpired { grant: kept.grant.id });
@@ -257,7 +277,8 @@ impl Replay {
             let ask = entry.open.ask();
             deferred(ask.id, ask.statement, Deferral::ClientGone)
         });
-        withdrawn.chain(gone).chain(unknown).chain(due.map(pass::lapsed)).chain(ended).collect()
+        let statements = withdrawn.chain(gone).chain(unknown);
+        statements.chain(lost).chain(due.map(pass::lapsed)).chain(ended).collect()
     }
 
     /// The state, once the loose ends are recorded.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use stepgate_policy::{Deed, Profile, Reach, Teaching, Verdict};
-use stepgate_record::{Event, Outcome, Record, SessionOpened, StepupRequested};
+use stepgate_record::{AuthFailed, AuthFailure, Event, Outcome, Record, SessionOpened, StepupRequested};
 use stepgate_types::{Certainty, RequestId, SessionId, SubjectKind, Timestamp, Use, Who};
 
 use super::{Settings, Shared};
@@ -202,7 +202,7 @@ impl Taking {
 
     fn event(&mut self, shared: &Shared, teaching: &Teaching, at: Timestamp, event: &Event) {
         match event {
-            Event::LogStarted { .. } => {
+            Event::LogStarted(_) => {
                 self.sessions.clear();
                 let all: Vec<Who> = self.people.keys().cloned().collect();
                 all.iter().for_each(|who| self.learn(teaching, at, who, &Deed::Restarted));
@@ -219,7 +219,12 @@ impl Taking {
                 }
                 self.learn(teaching, at, &who, &Deed::Opened { session: *session, origin: &origin });
             }
-            Event::SessionAuthFailed { person: Some(person), address, more } => {
+            // Who was not heard, or had the right password, has guessed nothing: whoever knows a name alone could make
+            // its person as unusual as they like.
+            Event::SessionAuthFailed(failed)
+                if !matches!(failed.reason, Some(AuthFailure::Throttled | AuthFailure::Service)) =>
+            {
+                let AuthFailed { person: Some(person), address, more, .. } = &**failed else { return };
                 let address = shared.log.subjects().open_text(address);
                 let address = address.and_then(|address| address.parse::<IpAddr>().ok());
                 let network = address.map(|address| shared.key.network(address));

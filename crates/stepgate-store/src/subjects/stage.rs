@@ -63,7 +63,7 @@ impl Subjects {
         let mut failed = None;
         for event in events {
             // Whoever failed to log in may be anybody, and brings as many addresses as they like.
-            let stranger = matches!(event, Event::SessionAuthFailed { .. });
+            let stranger = matches!(event, Event::SessionAuthFailed(_));
             event.personal(&mut |kind, who| {
                 let Who::Name(name) = who else { return };
                 if is_plain(kind, name) || failed.is_some() {

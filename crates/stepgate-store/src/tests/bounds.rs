@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use stepgate_record::{Event, Names as _};
+use stepgate_record::{AuthFailed, Event, Names as _};
 use stepgate_types::{Actor, Entropy, SubjectKind};
 use zeroize::Zeroizing;
 
@@ -21,7 +21,7 @@ fn address(number: u32) -> String {
 }
 
 fn failed(number: u32) -> Event {
-    Event::SessionAuthFailed { person: None, address: address(number).into(), more: None }
+    Event::SessionAuthFailed(Box::new(AuthFailed::of(None, address(number).into())))
 }
 
 fn login(person: &str, number: u32) -> Event {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stepgate_record::Event;
+use stepgate_record::{Event, Started};
 use stepgate_types::{SessionId, StatementId};
 
 use super::damage::copy;
@@ -78,7 +78,7 @@ fn what_there_is_no_space_for_is_kept_and_written_without_a_gap_once_there_is() 
     let killed = copy(dir.path());
     {
         let log = open(killed.path()).unwrap();
-        assert_eq!(events(&log)[..2], [Event::LogStarted { version: "test".to_owned() }, event(1)]);
+        assert_eq!(events(&log)[..2], [Event::LogStarted(Started::new("test")), event(1)]);
         log.append_blocking(vec![event(9)], vec![]).unwrap();
         assert!(log.verify(None).is_ok());
     }

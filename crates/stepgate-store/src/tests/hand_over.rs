@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use stepgate_record::{Event, Fitted, Seal as _, Template};
+use stepgate_record::{Event, Fitted, Seal as _, Started, Template};
 use stepgate_types::{SessionId, StatementId};
 
 use super::log::event;
@@ -199,7 +199,7 @@ fn who_waits_for_room_is_told_that_there_will_be_none() {
 fn what_one_call_appends_is_not_split_however_full_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let large = Event::LogStarted { version: "x".repeat(3_700) };
+    let large = Event::LogStarted(Started::new("x".repeat(3_700)));
     assert!(Fitted::new(&large).is_ok());
     let threads: Vec<_> = (0..4)
         .map(|_| {

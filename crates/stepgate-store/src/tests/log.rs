@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use stepgate_record::{Event, MAX_RECORD_BYTES};
+use stepgate_record::{Event, MAX_RECORD_BYTES, Started};
 use stepgate_types::{SessionId, StatementId};
 
 use crate::testing::{open, options, vault};
@@ -52,11 +52,12 @@ fn what_is_appended_is_there_after_opening_again() {
     let (log, opened) = Log::open(dir.path(), options()).unwrap();
     assert_eq!((opened.created, opened.records), (false, 5));
     assert_eq!(log.id(), id);
-    let started = Event::LogStarted { version: "test".to_owned() };
-    assert_eq!(
-        all(&log),
-        [started.clone(), event(1), event(2), event(3), Event::LogStopped {}, started.clone()]
-    );
+    // The first time there was nothing to check; the second time all of it was.
+    let created = Event::LogStarted(Started::new("test"));
+    let (checked_from, records, checkpoint_size) = (Some(0), Some(5), Some(5));
+    let started =
+        Event::LogStarted(Started { checked_from, records, checkpoint_size, ..Started::new("test") });
+    assert_eq!(all(&log), [created, event(1), event(2), event(3), Event::LogStopped {}, started.clone()]);
     let tail: Vec<Event> = log.tail(2).unwrap().into_iter().map(|record| record.event).collect();
     assert_eq!(tail, [Event::LogStopped {}, started]);
     assert_eq!(log.len(), 6);
@@ -213,7 +214,7 @@ fn changes_beside_the_log_come_and_go_with_their_events() {
 fn an_event_that_cannot_be_recorded_is_refused_and_harms_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let large = Event::LogStarted { version: "x".repeat(5000) };
+    let large = Event::LogStarted(Started::new("x".repeat(5000)));
     assert!(matches!(log.append_blocking(vec![event(1), large], vec![]), Err(LogError::TooLarge(_))));
     assert_eq!(log.append_blocking(vec![event(1)], vec![]), Ok(1));
 }
@@ -306,6 +307,7 @@ fn only_what_may_tell_of_an_account_is_read_for_it() {
         groups: vec![],
         operator: None,
         authenticator: None,
+        session: None,
     })
     .unwrap();
     log.append_blocking(vec![event(9)], vec![]).unwrap();

@@ -171,5 +171,5 @@ fn an_older_store_that_ended_in_a_kill_is_migrated_too() {
     drop((tree, db));
     let log = open(dir.path()).unwrap();
     assert_eq!(log.tail(2).unwrap()[0].event, event(9));
-    assert!(matches!(log.tail(1).unwrap()[0].event, Event::LogStarted { .. }));
+    assert!(matches!(log.tail(1).unwrap()[0].event, Event::LogStarted(_)));
 }

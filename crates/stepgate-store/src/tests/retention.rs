@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use stepgate_record::{Event, inclusion_holds};
-use stepgate_types::Who;
+use stepgate_record::{Event, SessionOpened, inclusion_holds};
+use stepgate_types::{SessionId, Who};
 
 use super::damage::{copy, refused};
 use super::log::event;
@@ -21,6 +21,59 @@ pub(super) fn old() -> (tempfile::TempDir, Log) {
     fill(&log, 200);
     wait_for_seals(&log);
     (dir, log)
+}
+
+fn opened(session: u8) -> Event {
+    Event::SessionOpened(Box::new(SessionOpened {
+        session: SessionId::from_bytes([session; 16]),
+        person: "dana".into(),
+        database: "shop".to_owned(),
+        db_user: "analyst".to_owned(),
+        address: "::1".into(),
+        client: "psql".into(),
+        tls: true,
+        method: None,
+        certificate_sha256: None,
+        password: None,
+        startup: None,
+        hello: None,
+    }))
+}
+
+fn closed(session: u8) -> Event {
+    let session = SessionId::from_bytes([session; 16]);
+    Event::SessionClosed { session, reason: "terminate".to_owned() }
+}
+
+#[test]
+fn a_session_that_lasts_is_known_to_be_open_when_the_record_of_its_opening_is_long_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = |log: &Log| -> Vec<_> {
+        log.sessions_before().unwrap().into_iter().map(|session| session.bytes()[0]).collect()
+    };
+    let all: Vec<u8> = (1..=4).collect();
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    log.append_blocking(all.iter().copied().map(opened).collect(), vec![]).unwrap();
+    fill(&log, 200);
+    log.append_blocking(vec![closed(2)], vec![]).unwrap();
+    fill(&log, 50);
+    wait_for_seals(&log);
+    assert_eq!(before(&log), [1, 3, 4]);
+    // It keeps no record from being deleted.
+    prune(&log, 1);
+    assert!(log.floor() > 100 && log.desk_floor().unwrap() > 100);
+    log.close().unwrap();
+    drop(log);
+    // A gate that starts in the middle knows them as well.
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    log.append_blocking(vec![closed(3), opened(5)], vec![]).unwrap();
+    fill(&log, 100);
+    wait_for_seals(&log);
+    assert_eq!(before(&log), [1, 4, 5]);
+    log.append_blocking([1, 4, 5].map(closed).to_vec(), vec![]).unwrap();
+    fill(&log, 100);
+    wait_for_seals(&log);
+    assert_eq!(before(&log), [] as [u8; 0]);
 }
 
 /// Says, and then does.

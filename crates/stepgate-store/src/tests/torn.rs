@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use stepgate_record::Event;
+use stepgate_record::{Event, Started};
 use stepgate_types::Timestamp;
 
 use super::damage::{copy, first_file, refused, written};
@@ -45,7 +45,7 @@ fn is_cut(dir: &Path, case: &str) {
     assert_eq!(verified.records, 6, "{case}");
     let log = open(dir).unwrap_or_else(|error| panic!("{case}: {error}"));
     let events = records(&log);
-    assert!(matches!(events[6..], [Event::LogStarted { .. }, Event::LogTailCut { .. }]), "{case}");
+    assert!(matches!(events[6..], [Event::LogStarted(_), Event::LogTailCut { .. }]), "{case}");
     assert_eq!(log.append_blocking(vec![event(7)], vec![]), Ok(8), "{case}");
     log.close().unwrap();
     drop(log);
@@ -63,7 +63,7 @@ fn a_whole_batch_stays_though_no_checkpoint_covers_it() {
     let log = open(dir.path()).unwrap();
     let events = records(&log);
     assert_eq!(events[6..9], (0..BATCH).map(event).collect::<Vec<_>>());
-    assert!(matches!(events[9..], [Event::LogStarted { .. }]));
+    assert!(matches!(events[9..], [Event::LogStarted(_)]));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_frame_in_the_garbage_of_a_torn_one_does_not_save_it() {
     log.checkpoint().unwrap();
     let kept = copy(dir.path());
     let begin = written(dir.path()).len();
-    log.append_blocking(vec![Event::LogStarted { version: text }], vec![]).unwrap();
+    log.append_blocking(vec![Event::LogStarted(Started::new(text))], vec![]).unwrap();
     let all = written(dir.path());
     drop(log);
     let torn = &all[..all.len() - 3];

@@ -164,7 +164,8 @@ pub(crate) struct FilterArgs {
     /// Matched by this rule.
     #[arg(long)]
     pub(crate) rule: Vec<String>,
-    /// With this verdict or outcome: forward, hold, deny, approved, denied, expired, cancelled, …
+    /// With this verdict or outcome: forward, hold, deny, approved, denied, expired, cancelled, …; or refused by the gate
+    /// itself for this: not-own-session, cooling-down, …
     #[arg(long)]
     pub(crate) outcome: Vec<String>,
     /// Of this type, such as `stepup.ended`; `stepup.*` is all of a family.

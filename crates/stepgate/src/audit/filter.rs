@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde_json::json;
-use stepgate_record::{Event, Filter};
+use stepgate_record::{Event, Filter, Refusal};
 use stepgate_types::Timestamp;
 
 use crate::args::FilterArgs;
@@ -62,13 +62,19 @@ const OUTCOMES: [&str; 12] = [
     "withdrawn",
 ];
 
+/// All of them: why the gate itself refuses is found likewise.
+fn outcomes() -> Vec<&'static str> {
+    OUTCOMES.into_iter().chain(Refusal::ALL.map(Refusal::as_str)).collect()
+}
+
 fn known_outcome(text: &str) -> Result<(), Failure> {
-    if OUTCOMES.contains(&text) {
+    let all = outcomes();
+    if all.contains(&text) {
         return Ok(());
     }
-    let hint = match nearest(text, &OUTCOMES) {
+    let hint = match nearest(text, &all) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are: {}", OUTCOMES.join(", ")),
+        None => format!("there are: {}", all.join(", ")),
     };
     Err(Failure::usage(format!("no record has the outcome {text:?}")).hint(hint))
 }
@@ -268,7 +274,7 @@ mod tests {
         for kind_is in ["stepup.*", "*", "stepup.ended", "statement.d*"] {
             assert!(filter(&kind(kind_is), NOW).is_ok(), "{kind_is}");
         }
-        assert!(OUTCOMES.iter().all(|is| filter(&outcome(is), NOW).is_ok()));
+        assert!(outcomes().iter().all(|is| filter(&outcome(is), NOW).is_ok()));
         let six = FilterArgs { address: of("2001:DB8:0::7"), ..FilterArgs::default() };
         assert_eq!(filter(&six, NOW).unwrap().address, ["2001:db8::7"]);
     }

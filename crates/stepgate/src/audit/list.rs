@@ -69,7 +69,7 @@ fn brief(row: &Value) -> Value {
         "type": fields.get("type"),
         "person": first(&["person", "by", "to", "operator"]),
         "database": fields.get("database"),
-        "outcome": first(&["verdict", "outcome", "sqlstate", "reason", "action"]),
+        "outcome": refused(fields).or(first(&["verdict", "outcome", "sqlstate", "reason", "action"]).cloned()),
         "labels": labels(fields),
         "tables": fields.get("relations").or_else(|| fields.get("relation")),
         "rules": fields.get("rules"),
@@ -77,6 +77,12 @@ fn brief(row: &Value) -> Value {
         "request": fields.get("request"),
         "session": fields.get("session"),
     })
+}
+
+/// What became of a statement that the gate itself refuses, and why.
+fn refused(fields: &Map<String, Value>) -> Option<Value> {
+    let (verdict, why) = (fields.get("verdict")?.as_str()?, fields.get("refusal")?.as_str()?);
+    Some(format!("{verdict}: {why}").into())
 }
 
 /// The labels that a record names, each once.

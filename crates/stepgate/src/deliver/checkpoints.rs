@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use stepgate_record::{Checkpoint, SignedNote};
+use stepgate_record::{Checkpoint, CheckpointSigned, Event, SignedNote};
 use stepgate_store::Log;
 use stepgate_types::{Clock, Timestamp};
 use tokio::runtime::Handle;
@@ -19,6 +19,7 @@ use super::degraded::Degraded;
 use super::mail;
 use super::once::OnceFile;
 use super::post::Poster;
+use super::quiet::has_news;
 use super::status::{Sent, WayStatus};
 use super::trouble::{Backoff, Trouble, chance};
 use crate::config::{Way, WayTo, WebTarget};
@@ -45,7 +46,7 @@ pub(super) struct Letter {
 }
 
 impl Messenger {
-    /// Sends a checkpoint in each interval in which the log has grown.
+    /// Sends a checkpoint in each interval in which the log has grown by more than records of those that were sent.
     pub(super) fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut wait = self.left();
@@ -53,7 +54,7 @@ impl Messenger {
             if self.wait(wait) {
                 return;
             }
-            if self.log.len() <= self.status.sent().size {
+            if !has_news(&self.log, self.status.sent().size).unwrap_or(true) {
                 wait = self.way.every;
                 continue;
             }
@@ -91,12 +92,19 @@ impl Messenger {
         let trouble = |error: &dyn std::fmt::Display| Trouble::new(format!("none can be signed: {error}"));
         let text = self.log.checkpoint().map_err(|error| trouble(&error))?;
         let note = text.parse::<SignedNote>().map_err(|error| trouble(&error))?;
-        let size = Checkpoint::of(&note).map_err(|error| trouble(&error))?.size;
+        let Checkpoint { size, root, .. } = Checkpoint::of(&note).map_err(|error| trouble(&error))?;
         let letter = Letter { size, log_id: self.log.id().to_owned(), text };
         match &self.way.to {
             WayTo::File(dir) => put(dir, &letter)?,
             WayTo::Webhook(webhook) => post(webhook, &letter)?,
             WayTo::Email(email) => mail::send(email, &letter)?,
+        }
+        let (kind, _) = kind_and_target(&self.way.to);
+        let (name, kind) = (self.way.name.clone(), kind.to_owned());
+        let signed = Event::CheckpointSigned(CheckpointSigned { size, root, name, kind });
+        if let Err(error) = self.log.append_blocking(vec![signed], Vec::new()) {
+            // It has left all the same.
+            tracing::warn!(way = self.way.name, %error, "that a checkpoint has left cannot be recorded");
         }
         let sent = Sent { size, at: self.clock.now() };
         self.status.set_sent(sent);
@@ -153,6 +161,14 @@ fn post(webhook: &WebTarget, letter: &Letter) -> Result<(), Trouble> {
     poster.post("text/plain; charset=utf-8", &headers, letter.text.as_bytes())
 }
 
+fn kind_and_target(to: &WayTo) -> (&'static str, Vec<u8>) {
+    match to {
+        WayTo::File(dir) => ("file", dir.as_os_str().as_encoded_bytes().to_vec()),
+        WayTo::Webhook(webhook) => ("webhook", webhook.url.url.clone().into_bytes()),
+        WayTo::Email(email) => ("email", format!("{}\n{}", email.to, email.smtp).into_bytes()),
+    }
+}
+
 /// Remembers over restarts what has left: whoever gets mail once a day does not want it at each start.
 pub(super) struct Memory(PathBuf);
 
@@ -167,11 +183,7 @@ struct Kept {
 impl Memory {
     /// By what the way is: its place in the configuration, and its name there, may be another's after the next start.
     pub(super) fn new(data: &Path, to: &WayTo) -> Self {
-        let (kind, target) = match to {
-            WayTo::File(dir) => ("file", dir.as_os_str().as_encoded_bytes().to_vec()),
-            WayTo::Webhook(webhook) => ("webhook", webhook.url.url.clone().into_bytes()),
-            WayTo::Email(email) => ("email", format!("{}\n{}", email.to, email.smtp).into_bytes()),
-        };
+        let (kind, target) = kind_and_target(to);
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(target));
         Self(data.join("sinks").join(format!("{kind}-{hash}.checkpoint-sent")))
     }

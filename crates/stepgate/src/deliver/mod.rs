@@ -17,6 +17,7 @@ mod notice;
 mod once;
 mod operator;
 mod post;
+mod quiet;
 mod render;
 mod status;
 mod syslog;
@@ -323,7 +324,7 @@ impl Delivery {
             let rows = ways.iter().map(|way| (escaped(&way.status.name), way));
             text.push_str(&head(&format!("stepgate_{what}_age_seconds"), "gauge", age));
             for (name, way) in rows.clone() {
-                let age = way.age(records, now);
+                let age = way.age(quiet::end_for(&self.log, way.sent().size), now);
                 text.push_str(&format!("stepgate_{what}_age_seconds{{{label}=\"{name}\"}} {age}\n"));
             }
             text.push_str(&head(&format!("stepgate_{what}_failures_total"), "counter", failed));

@@ -11,6 +11,7 @@ use stepgate_types::Actor;
 use tokio::sync::mpsc;
 
 use super::Delivery;
+use super::quiet::end_for;
 use super::status::{Status, WayStatus};
 use crate::args::SinkCommand;
 use crate::config::{Audit, Config};
@@ -90,7 +91,8 @@ impl Delivery {
         });
         let others = self.ways.iter().chain(&self.witnesses);
         let notices = self.notices.iter().map(|(_, notice)| notice.row(records));
-        let rows = sinks.chain(others.map(|way: &Arc<WayStatus>| way.row(records))).chain(notices);
+        let others = others.map(|way: &Arc<WayStatus>| way.row(end_for(&self.log, way.sent().size)));
+        let rows = sinks.chain(others).chain(notices);
         let mut rows: Vec<_> = rows.collect();
         for row in rows.iter_mut().filter(|_| !serving) {
             row["state"] = "off".into();

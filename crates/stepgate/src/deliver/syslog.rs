@@ -143,7 +143,11 @@ fn severity(kind: &str) -> u32 {
         kind if kind.starts_with("break_glass.") => 3,
         "store.degraded" | "clock.anomaly" => 3,
         "catalog.drifted" => 4,
-        "session.auth_failed" | "stepup.factor_failed" | "policy.rejected" | "config.rejected" => 4,
+        "session.auth_failed"
+        | "session.refused"
+        | "stepup.factor_failed"
+        | "policy.rejected"
+        | "config.rejected" => 4,
         _ => 6,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use stepgate_record::{Checkpoint, Event, Hash, IntegrityFailed, Record, SignedNote};
+use stepgate_record::{Checkpoint, Event, Hash, IntegrityFailed, SignedNote};
 use stepgate_store::Log;
 use stepgate_types::Clock;
 use tokio::runtime::Handle;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use ureq::http::header;
 
 use super::degraded::Degraded;
+use super::quiet::has_news;
 use super::status::{Sent, WayStatus};
 use super::tls::agent;
 use super::trouble::{Backoff, Trouble, chance};
@@ -21,9 +22,6 @@ use crate::failure::Failure;
 
 /// The longest answer that is read, in bytes: a line of some 150 bytes for each of its keys.
 const MAX_ANSWER: u64 = 16 * 1024;
-
-/// So many records are looked at to tell whether anything happened but cosigning.
-const QUIET: u64 = 32;
 
 /// What works with one witness.
 pub(super) struct Asker {
@@ -117,7 +115,7 @@ impl Asker {
 
     /// Asks once, if there is anything new.
     fn round(&mut self) -> Result<(), Trouble> {
-        if !self.has_news()? {
+        if !has_news(&self.log, self.seen)? {
             // Its own cosignature is in the log, too, and needs none.
             self.status.set_sent(Sent { size: self.log.len(), at: self.clock.now() });
             return Ok(());
@@ -176,23 +174,6 @@ impl Asker {
         }
     }
 
-    /// Whether anything was recorded but cosigning since it was asked last.
-    fn has_news(&self) -> Result<bool, Trouble> {
-        let end = self.log.len();
-        // Also where it has seen more than there is: that is to be told.
-        if self.seen == 0 || self.seen > end || end.saturating_sub(self.seen) > QUIET {
-            return Ok(end != self.seen);
-        }
-        for stored in self.log.read(self.seen, end) {
-            let stored = stored.map_err(|error| Trouble::new(error.to_string()))?;
-            let record = Record::decode(&stored.bytes).map_err(|error| Trouble::new(error.to_string()))?;
-            if !matches!(record.event, Event::WitnessCosigned { .. }) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     fn ask(&self, note: &SignedNote, old: u64, size: u64) -> Result<Answer, Trouble> {
         let proof = proof(&self.log, old, size)?;
         let mut body = format!("old {old}\n");
@@ -231,7 +212,7 @@ impl Asker {
         kept.map_err(|error| Trouble::new(error.to_string()))?;
         self.seen = size;
         // That it did is all that was recorded meanwhile, or it is asked again.
-        let size = if self.has_news()? { size } else { self.log.len() };
+        let size = if has_news(&self.log, self.seen)? { size } else { self.log.len() };
         self.status.set_sent(Sent { size, at: self.clock.now() });
         Ok(())
     }

@@ -224,6 +224,7 @@ async fn kill(operations: &Operations, by: &Actor, session: SessionId) -> Result
         groups: Vec::new(),
         operator: by.operator(),
         authenticator: None,
+        session: Some(session),
     };
     operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(password) = &info.password {

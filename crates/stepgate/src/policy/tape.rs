@@ -148,7 +148,7 @@ pub(crate) enum Verdict {
     /// It was refused by rules.
     #[serde(rename = "d")]
     Deny,
-    /// The gate could not do its part.
+    /// The gate could not do its part, or refuses it whatever the rules say.
     #[serde(rename = "x")]
     Fail,
 }

@@ -37,7 +37,7 @@ pub(super) async fn watch(
         return;
     };
     let mut config = started.clone();
-    let mut seen = Seen { sha256: gate.rules().sha256().to_owned(), refused: None };
+    let mut seen = Seen { sha256: gate.rules().sha256().to_owned(), refused: None, unloaded: None };
     let mut complained = false;
     loop {
         let asked = tokio::select! {
@@ -50,7 +50,7 @@ pub(super) async fn watch(
             if let Some(new) = configuration(&started, &gate, &encryption, (&log, &desk)).await {
                 if config.two_person.is_some() && new.two_person.is_none() {
                     // What waits is not held up any more, though its files have been seen.
-                    seen = Seen { sha256: gate.rules().sha256().to_owned(), refused: None };
+                    seen = Seen { sha256: gate.rules().sha256().to_owned(), refused: None, unloaded: None };
                 }
                 config = new;
             }
@@ -208,6 +208,8 @@ struct Seen {
     sha256: String,
     /// The approved policy that could not be put in force: said, and recorded, once.
     refused: Option<String>,
+    /// Map and policy that are valid, and could not be put in force: recorded once.
+    unloaded: Option<String>,
 }
 
 /// Takes the files into use if they have changed since `seen`; what is approved, whatever they say, where that takes
@@ -286,17 +288,28 @@ async fn look(
                     tracing::info!(policy_sha256 = sha256, "map and policy loaded");
                     may_not_be_meant(&rules);
                 }
-                Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),
+                Err(error) => {
+                    // Recorded once, and tried again until they are in force: the log may have room again by then.
+                    if seen.unloaded.as_ref() != Some(&sha256) {
+                        rejected(log, &sha256);
+                        seen.unloaded = Some(sha256);
+                    }
+                    return Err(Failure::usage(format!("map and policy not loaded: {error}")));
+                }
             }
         }
         Err(errors) => {
             tracing::error!("map and policy are not valid; THE OLD RULES STAY IN FORCE\n{errors}");
-            let rejected = Event::PolicyRejected { policy_sha256: sha256.clone() };
-            if let Err(error) = log.note(rejected) {
-                tracing::error!(%error, "the rejection could not be recorded");
-            }
+            rejected(log, &sha256);
         }
     }
     seen.sha256 = sha256;
+    seen.unloaded = None;
     Ok(())
+}
+
+fn rejected(log: &Log, sha256: &str) {
+    if let Err(error) = log.note(Event::PolicyRejected { policy_sha256: sha256.to_owned() }) {
+        tracing::error!(%error, "the rejection could not be recorded");
+    }
 }

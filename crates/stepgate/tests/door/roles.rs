@@ -81,6 +81,7 @@ fn whose_groups_have_no_role_is_told_so() {
     let (dana, olga) = (world.dana(), world.olga());
     let (is_in, text) = world.connects(&dana, "shop");
     assert!(!is_in && text.contains("FATAL:  stepgate: dana has no role in database \"shop\""), "{text}");
+    assert!(world.recorded("session.refused", "\"reason\":\"no-role\""));
     assert!(world.connects(&olga, "shop").0);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stepgate_record::{Checkpoint, SignedNote};
+use stepgate_record::{Checkpoint, Event, Record, SignedNote};
 
 use super::posts::{SECRET, request, secret, url};
 use super::receiver::Receiver;
@@ -35,6 +35,42 @@ fn verified(world: &World, text: &str) -> u64 {
     Checkpoint::verified(&note, &world.log.verifier_key()).unwrap().size
 }
 
+/// Of each record that a checkpoint has left: its number, the way, and how many records that covers.
+fn signed(world: &World) -> Vec<(u64, String, u64)> {
+    let mut signed = Vec::new();
+    let each = &mut |seq, record: &Record| {
+        if let Event::CheckpointSigned(it) = &record.event {
+            signed.push((seq, it.name.clone(), it.size));
+        }
+    };
+    world.log.replay(0, each).unwrap();
+    signed
+}
+
+#[test]
+fn each_checkpoint_that_leaves_is_recorded_and_two_ways_do_not_keep_each_other_going() {
+    const EVERY: Duration = Duration::from_millis(50);
+    let world = World::new();
+    let dirs = ["one", "two"].map(|name| world.dir.path().join(name));
+    dirs.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+    let ways = dirs.iter().zip(["one", "two"]);
+    let ways = ways.map(|(dir, name)| way(name, WayTo::File(dir.clone()), EVERY)).collect();
+    world.grow(5);
+    let running = world.deliver(Vec::new(), ways);
+    let lag = |number: usize| running.delivery.rows(true)[number]["lag"].clone();
+    until("both to have all", || lag(0) == 0 && lag(1) == 0);
+    let quiet = world.log.len();
+    std::thread::sleep(EVERY * 20);
+    assert_eq!((world.log.len(), lag(0), lag(1)), (quiet, 0.into(), 0.into()));
+    let (recorded, left) = (signed(&world), dirs.map(|dir| sizes(&dir)));
+    for (name, left) in ["one", "two"].iter().zip(&left) {
+        let of: Vec<_> = recorded.iter().filter(|(_, way, _)| way == name).map(|(.., size)| *size).collect();
+        assert_eq!((of.as_slice(), of.is_empty()), (left.as_slice(), false), "{name}");
+    }
+    // Each stands behind what it covers.
+    assert!(recorded.iter().all(|(seq, _, size)| seq >= size));
+}
+
 #[test]
 fn a_directory_gets_a_checkpoint_in_each_interval_in_which_the_log_grew() {
     const EVERY: Duration = Duration::from_millis(100);
@@ -48,8 +84,10 @@ fn a_directory_gets_a_checkpoint_in_each_interval_in_which_the_log_grew() {
     for _ in 0..3 {
         let end = world.grow(10);
         until("a checkpoint of all", || running.lag() == 0);
-        assert!(sizes(&dir).contains(&end));
-        expected.push(end);
+        // What left in the middle of that may have been recorded behind it.
+        let newest = sizes(&dir).last().copied();
+        assert!(newest.is_some_and(|newest| newest + 1 >= end), "{newest:?} of {end}");
+        expected.extend(newest);
     }
     // Nothing grows, nothing leaves, over many intervals; and a restart sends none again. Each that leaves is also put
     // at `latest` anew.
@@ -109,8 +147,9 @@ fn what_has_left_is_remembered_by_where_it_went_and_not_by_the_place_in_the_conf
     let lag = |number: usize| running.delivery.rows(true)[number]["lag"].clone();
     assert_eq!(lag(1), 0);
     until("the first of the other", || lag(0) == 0);
-    assert_eq!(sizes(&other), sizes(&one));
-    assert_eq!(latest(), before);
+    // The record of the first has left with that.
+    assert_eq!(sizes(&other)[0], sizes(&one)[0] + 1);
+    assert_eq!((latest(), lag(0), lag(1)), (before, 0.into(), 0.into()));
 }
 
 #[test]
@@ -128,7 +167,8 @@ fn a_link_at_the_newest_is_replaced_and_what_it_leads_to_left_alone() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     let latest = dir.join("latest.checkpoint");
     assert!(fs::symlink_metadata(&latest).unwrap().is_file());
-    assert_eq!(verified(&world, &fs::read_to_string(&latest).unwrap()), world.log.len());
+    let size = verified(&world, &fs::read_to_string(&latest).unwrap());
+    assert_eq!(signed(&world), [(size, "file".to_owned(), size)]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) fn report(report: &Report) -> String {
     }
     if tally.failed > 0 {
         line(format!(
-            "  left out: {} that the gate refused for a trouble of its own",
+            "  left out: {} that the gate itself refused, whatever the rules",
             thousands(tally.failed)
         ));
     }

@@ -136,6 +136,8 @@ struct Own<'b> {
     statement: Option<u64>,
     person: Option<&'b str>,
     verdict: Option<&'b str>,
+    /// The gate itself refused it.
+    refused: bool,
     grant: Option<GrantId>,
     request: bool,
 }
@@ -271,6 +273,7 @@ impl<'s> Making<'s> {
                 "statement" => own.statement = number(value),
                 "person" => own.person = text(value),
                 "verdict" => own.verdict = text(value),
+                "refusal" => own.refused = true,
                 "grant" => own.grant = text(value).and_then(|text| text.parse().ok()),
                 "request" => own.request = value != b"null",
                 name if SHAPE.contains(&name) => {
@@ -312,6 +315,8 @@ impl<'s> Making<'s> {
             return Ok(());
         }
         let verdict = match own.verdict.unwrap_or_default() {
+            // Whatever the rules say: no other rules would have let it pass.
+            _ if own.refused => Verdict::Fail,
             "hold" | "defer" => Verdict::Hold,
             "deny" => Verdict::Deny,
             "fail" => Verdict::Fail,
