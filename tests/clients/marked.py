@@ -1,7 +1,7 @@
 """A workload full of marks, in every place where a statement can carry data: nothing of them may stay with the gate.
 
-Marks are MARK (a name and a text) and NUMBER. Ends with "ok". Whoever runs it answers two held statements: the
-first is verified, the second denied.
+Marks are MARK (a name and a text), NUMBER, SHORT (a number that a parameter may have) and OPERATOR. Ends with "ok".
+Whoever runs it answers two held statements: the first is verified, the second denied.
 """
 
 import base64
@@ -10,7 +10,8 @@ import os
 import psycopg
 from psycopg import sql
 
-MARK, NUMBER = os.environ["MARK"], int(os.environ["NUMBER"])
+MARK, NUMBER, SHORT = os.environ["MARK"], int(os.environ["NUMBER"]), int(os.environ["SHORT"])
+OPERATOR = os.environ["OPERATOR"]
 notices = []
 conn = psycopg.connect(autocommit=True, application_name=f"{MARK} app")
 conn.add_notice_handler(lambda diag: notices.append(diag.message_primary))
@@ -36,6 +37,111 @@ def literals_and_names():
     run(f"select name from products where name like '%{MARK}%' or id = {NUMBER} limit {NUMBER}")
     run("select '" + base64.b64encode(MARK.encode()).decode() + "', '\\x" + MARK.encode().hex() + "'::bytea")
     run(f"select row('{MARK}', {NUMBER})::text, array['{MARK}'], json_build_object('{MARK}', {NUMBER})")
+
+
+def without_quotes():
+    """Not only literals: whatever the lexer lets a user choose freely."""
+    for number in [SHORT, f"00{SHORT}", NUMBER]:
+        run(f"select name from products where id = ${number}")
+        run(f"prepare p{number} as select name from products where id = ${number}")
+        run(f"select ${number}::int + $1")
+    run(f"select name from products where id {OPERATOR} 1")
+    run(f"select {OPERATOR} 1, 1 operator(pg_catalog.{OPERATOR}) 2")
+    run(f"select 1 as \"{OPERATOR}\", x.* from (select 1) as x(\"{OPERATOR}\") order by \"{OPERATOR}\" using {OPERATOR}")
+    run(f"select U&\"{MARK}\", U&\"!{ord(MARK[0]):04x}{MARK[1:]}\" uescape '!', B'1', X'{MARK.encode().hex()}'")
+    run(f"select E'{MARK}', N'{MARK}', U&'!{ord(MARK[0]):04x}{MARK[1:]}' uescape '!', 0.{SHORT}, {SHORT}e{SHORT}, .{SHORT}")
+    run(f"select 'a'::varchar({SHORT}), 'a'::char({SHORT}), 1::numeric({SHORT}, 2), b'1'::bit({SHORT}), now()::timestamp({SHORT})")
+    run(f"select '1'::interval second({SHORT}), interval '1' minute, interval '{MARK}' year, time '{MARK}'")
+    run(f"select (array[1, 2])[{SHORT}], (array[1, 2])[{SHORT}:{NUMBER}], '{{}}'::int[{SHORT}], array[[{SHORT}]]")
+    run(f"select {MARK}.{MARK}({MARK} => {NUMBER}, variadic {MARK}) from {MARK} as {MARK}({MARK})")
+    run(f"select 'a'::{MARK}, cast(1 as \"{MARK}\".\"{MARK}\"({SHORT}))")
+    run(f"select 1 collate \"{MARK}\", 'a' at time zone '{MARK}', extract({MARK} from now())")
+    run(f"select sum(id) over {MARK} from products window {MARK} as (order by id rows between {NUMBER} preceding and current row)")
+    run(f"select \"{MARK}\n{NUMBER}\", \"{'x' * 60}{MARK}\"")
+    run(f"select json_value('{{}}', '$.{MARK}'), '{{}}'::jsonb -> '{MARK}' #> '{{{MARK}}}', '{{}}'::jsonb @? '$.{MARK}'")
+    run(f"select xmlelement(name {MARK}, xmlattributes('{MARK}' as {MARK}))")
+
+
+def how_many():
+    """How many rows are asked for, counted, skipped and sampled."""
+    joined = "select p.name from products p join products q on true"
+    for limit in [f"limit {NUMBER}", f"fetch first {NUMBER} rows only", f"offset {NUMBER}", f"limit {SHORT} offset {NUMBER}",
+                  f"offset {SHORT} rows fetch next {NUMBER} rows with ties", f"limit {NUMBER}::int8", f"limit '{NUMBER}'"]:
+        run(f"{joined} {limit}")
+        run(f"{joined} order by 1 {limit}")
+        run(f"copy ({joined} where false {limit}) to stdout")
+        run(f"explain {joined} {limit}")
+        run(f"prepare counted as {joined} {limit}")
+        run("execute counted")
+        run("deallocate counted")
+        run(f"create temp table counted as {joined} where false {limit}")
+        run("drop table counted")
+        run(f"begin; declare counted cursor for {joined} {limit}; move {SHORT} in counted; fetch forward {SHORT} from counted; "
+            f"fetch absolute {SHORT} from counted; fetch relative -{SHORT} from counted; rollback")
+        run("rollback")
+    run(f"({joined} limit {NUMBER}) union all (select name from products limit {NUMBER})")
+    run(f"{joined} limit {NUMBER}; {joined} limit {NUMBER}; select 1")
+    run(f"select * from generate_series({NUMBER}, {NUMBER + 1}) limit {NUMBER}")
+    run(f"select generate_series({NUMBER}, {NUMBER}), ntile({SHORT}) over () from products limit {NUMBER}")
+    run(f"select name from products tablesample system ({SHORT}) repeatable ({NUMBER})")
+    run(f"select name from products tablesample {MARK} (1) repeatable ({NUMBER})")
+    run(f"insert into products select {NUMBER}, '{MARK}', '{MARK}', 1 limit {NUMBER} on conflict do nothing")
+    run(f"update products set price = price where id in (select {NUMBER} limit {NUMBER}) returning '{MARK}'")
+    run(f"values ({NUMBER}), ({NUMBER}) limit {NUMBER}")
+
+
+def utilities():
+    for statement in [
+        f"set statement_timeout = {SHORT}", f"set local work_mem = '{SHORT}kB'", f"set {MARK} = {NUMBER}", f"show {MARK}",
+        f"set statement_timeout to {NUMBER}", f"set {MARK}.{MARK} to {SHORT}", f"reset {MARK}", f"reset {MARK}.{MARK}",
+        f"set session characteristics as transaction {MARK}", f"set time zone '{MARK}'", f"set time zone -{SHORT}",
+        f"set names '{MARK}'", f"set role {MARK}", f"set role '{MARK}'", f"set session authorization {MARK}",
+        f"set stepgate.purpose = '{MARK}'", "reset stepgate.purpose", f"set transaction snapshot '{MARK}'",
+        f"/* stepgate.purpose={MARK} */ select 1", f"/* purpose: {MARK} */ select 1", f"/*{MARK}='{NUMBER}'*/ select 1",
+        f"release savepoint {MARK}", f"savepoint \"{MARK} {NUMBER}\"", f"commit prepared '{MARK}'", f"unlisten {MARK}",
+        f"load '{MARK}'", f"lock table {MARK} nowait", f"truncate {MARK}", f"vacuum (parallel {SHORT}) {MARK}", f"analyze {MARK}",
+        f"reindex table {MARK}", f"cluster {MARK} using {MARK}", f"drop table if exists {MARK}", f"drop role if exists {MARK}",
+        f"create sequence {MARK} start {NUMBER}", f"create temp sequence counting increment {SHORT} cache {SHORT}",
+        f"alter sequence if exists {MARK} restart {NUMBER}", f"alter system set {MARK} = '{MARK}'", f"alter database {MARK} set {MARK} = 1",
+        f"create database {MARK} connection limit {SHORT}", f"create function {MARK}() returns int language sql cost {SHORT} as '{MARK}'",
+        f"create function {MARK}(int default {NUMBER}) returns int begin atomic select {NUMBER}; end", f"call {MARK}({NUMBER})",
+        f"create view {MARK} as select {NUMBER} as {MARK}", f"create index {MARK} on products (id) with (fillfactor = {SHORT})",
+        f"create type {MARK} as enum ('{MARK}')", f"create domain {MARK} as int check (value < {NUMBER})",
+        f"create operator {OPERATOR} (function = {MARK}, rightarg = int)", f"drop operator if exists {OPERATOR} (none, int)",
+        f"grant select on {MARK} to {MARK}", f"security label for {MARK} on table {MARK} is '{MARK}'",
+        f"create publication {MARK}", f"create subscription {MARK} connection '{MARK}' publication {MARK}", f"create extension {MARK}",
+        f"alter table products add column {MARK} int default {NUMBER}", f"alter table products rename to {MARK}",
+        f"alter table products alter id set statistics {SHORT}", f"create policy {MARK} on products using (id = {NUMBER})",
+        f"create trigger {MARK} before insert on products execute function {MARK}('{MARK}', {NUMBER})",
+        f"explain (analyze, {MARK} {NUMBER}) select {NUMBER}", f"execute {MARK}({NUMBER}, '{MARK}')", f"discard {MARK}",
+        f"copy products to stdout (delimiter '{MARK[0]}', null '{MARK}', format csv, force_quote ({MARK}), {MARK} {NUMBER})",
+        f"copy (select {NUMBER}) to stdout (format csv, header, null '{MARK}', encoding '{MARK}')",
+        f"copy products ({MARK}) from stdin where id = {NUMBER}", f"merge into {MARK} using {MARK} on {NUMBER} = 1 when matched then delete",
+        f"do $$ begin raise sqlstate '{MARK[:5].upper()}'; end $$", f"do $$ begin raise exception using errcode = '{MARK[:5]}'; end $$",
+        f"select pg_sleep(0) /*+ {MARK}({NUMBER}) */", f"select pg_advisory_lock({NUMBER}), pg_advisory_unlock({NUMBER})",
+        f"select txid_status({SHORT}), nextval('{MARK}'), '{MARK}'::regclass, to_regclass('{MARK}'), {SHORT}::regclass",
+        f"select pg_cancel_backend({SHORT}), pg_terminate_backend({SHORT})", f"select lo_get({SHORT}), lo_creat({SHORT})",
+    ]:
+        run(statement)
+
+
+def protocol():
+    """Names and errors that the extended protocol carries beside the text."""
+    pg = conn.pgconn
+    pg.prepare(MARK.encode(), b"select $1::text", None)
+    pg.describe_prepared(MARK.encode())
+    pg.exec_prepared(MARK.encode(), [MARK.encode()])
+    pg.exec_prepared(f"{MARK}{NUMBER}".encode(), [MARK.encode()])
+    pg.describe_portal(MARK.encode())
+    pg.exec_params(f"select ${SHORT}".encode(), [MARK.encode()], [25])
+    pg.exec_params(b"select $1", [MARK.encode()], [SHORT])
+    try:
+        with conn.cursor() as cursor, cursor.copy("copy products from stdin") as copy:
+            copy.write(f"{NUMBER}\t{MARK}\t")
+            raise RuntimeError(f"{MARK} {NUMBER}")
+    except (RuntimeError, psycopg.Error):
+        pass
+    assert run("select 1") == [(1,)]
 
 
 def what_fails():
@@ -127,6 +233,13 @@ def strangers():
         {"dbname": MARK},
         {"options": f"-c my.{MARK}={MARK}"},
         {"options": f"-c {MARK}={MARK}"},
+        {"options": f"-c statement_timeout={SHORT}"},
+        {"options": f"-c stepgate.purpose={MARK}"},
+        {"options": f"--{MARK}={NUMBER} {MARK}"},
+        {"client_encoding": MARK},
+        {"replication": MARK},
+        {"application_name": f"psql {MARK}"},
+        {"fallback_application_name": MARK},
         {"password": MARK},
     ]:
         try:
@@ -136,10 +249,14 @@ def strangers():
 
 
 literals_and_names()
+without_quotes()
+how_many()
 what_fails()
 code_and_settings()
+utilities()
 cursors_and_transactions()
 bound_values()
+protocol()
 copies()
 held()
 strangers()

@@ -83,7 +83,7 @@ pub struct Ahead {
 /// What led to a request: names of the policy and figures, nothing of the statement's text.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Because {
-    /// An upper bound of the rows that it returns; `None` is unknown.
+    /// An upper bound of the rows that it returns: a power of ten, unless the catalog counted them; `None` is unknown.
     pub estimate: Option<u64>,
     /// Each rule that matched, with the clause by which it did.
     pub why: Vec<String>,

@@ -77,7 +77,8 @@ impl<'p> Deciding<'p> {
         let ahead = ahead(policy, approval.as_ref(), hint, who);
         let touched = touched(all.touched);
         let class = if all.unknown { map.highest().cloned() } else { highest_read(&touched) };
-        let estimated_by = all.estimated_by;
+        // Of no number, nobody is the author.
+        let estimated_by = all.rows.map(|_| all.estimated_by).unwrap_or_default();
         Decision {
             action,
             enforced: policy.enforced,
@@ -89,7 +90,8 @@ impl<'p> Deciding<'p> {
             doubts: all.doubts,
             estimate: match estimated_by {
                 Estimator::Catalog => all.rows,
-                Estimator::Planner => all.rows.map(rounded),
+                // What statistics know of values is not for everybody, and a LIMIT is a literal like any other.
+                Estimator::Statement | Estimator::Planner => all.rows.map(rounded),
             },
             estimated_by,
             hint,
@@ -137,7 +139,6 @@ impl<'p> Gathered<'p> {
     }
 
     fn add(&mut self, statement: &Statement<'p>) {
-        self.estimated_by = self.estimated_by.max(statement.facts.estimated_by);
         self.control |= statement.facts.kind == Kind::Control;
         for column in statement.columns.iter() {
             if let Some(classified) = column.classified {
@@ -153,6 +154,7 @@ impl<'p> Gathered<'p> {
             self.doubts.extend(&doubt.codes);
         }
         if !statement.without_rows() {
+            self.estimated_by = self.estimated_by.max(statement.facts.estimated_by);
             let rows = if statement.unknown() { None } else { statement.facts.estimate };
             self.rows = self.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));
         }

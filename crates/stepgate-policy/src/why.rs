@@ -22,6 +22,13 @@ use crate::{Bound, Circumstances};
 /// More of them say nothing that the first do not.
 const MAX: usize = 32;
 
+/// So many words are told of what a clause found. All of them are in the record's own lists of columns, relations and
+/// functions, which go on in more records where they are long; of one `why` there is one entry, which cannot.
+const MAX_WORDS: usize = 16;
+
+/// And no more than this of them, in bytes: a column's name may take some four hundred, each six times that in JSON.
+const MAX_WORDS_BYTES: usize = 512;
+
 /// What is said of what cannot be told, and so may be anything.
 const UNKNOWN: &str = "unknown";
 
@@ -82,7 +89,7 @@ pub(crate) fn why(
                 (doubts.statements, &policy.unknown.statements),
             ] {
                 if there {
-                    all.insert(plain(rule.name, "certainty", codes.join(" ")));
+                    all.insert(plain(rule.name, "certainty", told(&codes, " ")));
                 }
             }
         }
@@ -110,12 +117,11 @@ pub(crate) fn of_part(part: &Part, statement: &Statement<'_>, present: &Present<
         Part::Sink(_) => say("sink", known(if facts.sinks.is_empty() { "none" } else { "yes" })),
         Part::SinkKind(_) => {
             let kinds: BTreeSet<_> = facts.sinks.iter().map(|sink| sink_word(sink.kind)).collect();
-            let kinds = kinds.into_iter().collect::<Vec<_>>().join(" ");
-            say("sink", if kinds.is_empty() { known("none") } else { kinds });
+            say("sink", if kinds.is_empty() { known("none") } else { told(kinds, " ") });
         }
         Part::Functions(names) => {
-            let called: Vec<_> = names.intersection(&facts.functions).map(String::as_str).collect();
-            say("functions", if called.is_empty() { known("none") } else { called.join(" ") });
+            let called: Vec<_> = names.intersection(&facts.functions).collect();
+            say("functions", if called.is_empty() { known("none") } else { told(called, " ") });
         }
         Part::Estimate(threshold) => {
             let rows = facts.estimate.filter(|_| !statement.unknown()).map_or(UNKNOWN.to_owned(), magnitude);
@@ -123,8 +129,8 @@ pub(crate) fn of_part(part: &Part, statement: &Statement<'_>, present: &Present<
         }
         Part::Predicate(test) => of_predicate(test, statement, found),
         Part::Groups(groups) => {
-            let both: Vec<_> = groups.intersection(&who.groups).map(ToString::to_string).collect();
-            say("groups", both.join(" "));
+            let both = groups.intersection(&who.groups).map(ToString::to_string);
+            say("groups", told(both, " "));
         }
         Part::Database(_) => say("database", who.database.clone()),
         // Names and addresses are in the record, or the session's, already.
@@ -143,7 +149,7 @@ pub(crate) fn of_part(part: &Part, statement: &Statement<'_>, present: &Present<
         Part::Signal(signals) => {
             let firing: Vec<_> =
                 signals.iter().filter(|it| who.signals.fires(**it)).map(|it| it.as_str()).collect();
-            say("signal", if firing.is_empty() { "none".to_owned() } else { firing.join(" ") });
+            say("signal", if firing.is_empty() { "none".to_owned() } else { told(firing, " ") });
         }
         Part::Risk(threshold) => {
             let risk = present.risk.map_or(UNKNOWN.to_owned(), |risk| risk.to_string());
@@ -179,7 +185,7 @@ fn of_touch(touch: &Touch, statement: &Statement<'_>, found: &mut Found) {
     let mut say = |clause, bucket: String| found.push((clause, bucket, String::new()));
     let fitting: Vec<_> = statement.columns.iter().filter(|column| touch.fits(column)).collect();
     let words = |words: BTreeSet<String>| {
-        if words.is_empty() { UNKNOWN.to_owned() } else { words.into_iter().collect::<Vec<_>>().join(" ") }
+        if words.is_empty() { UNKNOWN.to_owned() } else { told(words, " ") }
     };
     let classified = || fitting.iter().filter_map(|column| column.classified);
     if touch.class.is_some() {
@@ -209,10 +215,33 @@ fn of_predicate(test: &PredicateTest, statement: &Statement<'_>, found: &mut Fou
     let compared = compared.filter(|it| test.is_of(&it.column, statement));
     let compared = compared.filter(|it| test.fits(it, statement) != Truth::No);
     let words: BTreeSet<_> = compared.map(|it| format!("{} {}", it.column, it.op.as_str())).collect();
-    let bucket = words.into_iter().collect::<Vec<_>>().join(", ");
-    let bucket = if bucket.is_empty() { UNKNOWN.to_owned() } else { bucket };
+    let bucket = if words.is_empty() { UNKNOWN.to_owned() } else { told(words, ", ") };
     let op = test.op.map_or("", |op| op.as_str());
     found.push(("predicate", bucket, format!("{op} {}", test.shown).trim().to_owned()));
+}
+
+/// The first of these, and how many more there are: `a b c and 104 more`.
+fn told(words: impl IntoIterator<Item = impl AsRef<str>>, between: &str) -> String {
+    let (mut text, mut count, mut more) = (String::new(), 0_usize, 0_usize);
+    for word in words {
+        let word = word.as_ref();
+        // In order, without one left out among them.
+        let fits = text.len().saturating_add(word.len()) <= MAX_WORDS_BYTES;
+        if more > 0 || count == MAX_WORDS || !fits {
+            more = more.saturating_add(1);
+            continue;
+        }
+        if count > 0 {
+            text.push_str(between);
+        }
+        text.push_str(word);
+        count = count.saturating_add(1);
+    }
+    match (more, count) {
+        (0, _) => text,
+        (more, 0) => format!("{more} of long names"),
+        (more, _) => format!("{text} and {more} more"),
+    }
 }
 
 /// The next power of ten: `10^5` is at most 100,000 and more than 10,000.

@@ -227,6 +227,15 @@ fn of_the_planners_estimate_only_the_size_is_shown() {
             "{planned}"
         );
     }
+    // A bound that somebody typed is a literal, though it takes no planner to know it.
+    for (typed, shown) in [(0, 1), (1, 1), (50, 100), (7_770_001_239, 10_000_000_000)] {
+        let facts = Facts { estimated_by: Estimator::Statement, ..read(SSN).rows(Some(typed)) };
+        let decision = decide(&rules, facts);
+        assert_eq!((decision.estimate, decision.estimated_by), (Some(shown), Estimator::Statement));
+    }
+    // Nor does it stand beside a number that is none.
+    let unknown = Facts { estimated_by: Estimator::Statement, ..read(SSN).rows(None) };
+    assert_eq!(decide(&rules, unknown).estimated_by, Estimator::Catalog);
     // The catalog's bound is nobody's secret.
     for facts in [read(SSN).rows(Some(18_200)), read(SSN).rows(Some(18_200)).planned(20_000)] {
         let decision = decide(&rules, facts);

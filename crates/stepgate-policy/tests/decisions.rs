@@ -4,7 +4,7 @@ mod common;
 
 use common::{APPROVALS, MAP, With, dana, decide, facts, rules, ruleset};
 use stepgate_policy::Bound;
-use stepgate_sql::{Doubt, Facts};
+use stepgate_sql::{Doubt, Facts, NoValues};
 use stepgate_types::{Action, Kind, Use};
 
 const SSN: &str = "public.customers.ssn";
@@ -144,4 +144,35 @@ fn in_monitor_mode_the_decision_is_made_and_not_enforced() {
         format!("{APPROVALS}mode: monitor\nrules: [{{name: no, match: {{labels: [ssn]}}, action: deny}}]\n");
     let decision = decide(&ruleset(MAP, &policy), read(SSN));
     assert_eq!((decision.action, decision.enforced), (Action::Deny, false));
+}
+
+#[test]
+fn why_a_rule_matched_is_told_in_few_words_however_many_columns_it_names() {
+    let name = |at: usize| format!("public.measurements.{}_{at:03}", "reading_of_a_long_name".repeat(2));
+    let columns: Vec<String> = (0..120).map(name).collect();
+    let rules =
+        rules(&format!("  - {{name: a, match: {{columns: [{}]}}, action: monitor}}\n", columns.join(", ")));
+    let all = columns.iter().fold(facts(), |facts, column| facts.touches(column, &[Use::Output]));
+    let why = rules.why(&dana(), &Bound::default(), &[all], &NoValues);
+    let [why] = why.as_slice() else { panic!("{why:?}") };
+    assert!(why.bucket.starts_with(&format!("{} {} ", columns[0], columns[1])), "{}", why.bucket);
+    let told = why.bucket.split(' ').filter(|word| word.starts_with("public.")).count();
+    assert!(
+        (4..=16).contains(&told) && why.bucket.ends_with(&format!(" and {} more", 120 - told)),
+        "{}",
+        why.bucket
+    );
+    assert!(why.bucket.len() < 600, "{}", why.bucket.len());
+    // Sixteen short ones are told, and of one nobody counts.
+    let short = |count: usize| {
+        let columns: Vec<String> = (0..count).map(|at| format!("public.t.c{at:02}")).collect();
+        let listed = columns.join(", ");
+        let rules =
+            self::rules(&format!("  - {{name: a, match: {{columns: [{listed}]}}, action: monitor}}\n"));
+        let all = columns.iter().fold(facts(), |facts, column| facts.touches(column, &[Use::Output]));
+        rules.why(&dana(), &Bound::default(), &[all], &NoValues)[0].bucket.clone()
+    };
+    assert_eq!(short(1), "public.t.c00");
+    assert!(short(16).ends_with("c14 public.t.c15"), "{}", short(16));
+    assert!(short(18).ends_with("c15 and 2 more"), "{}", short(18));
 }

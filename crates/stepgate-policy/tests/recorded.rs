@@ -343,6 +343,16 @@ fn a_lack_counts_only_where_it_makes_a_difference() {
         (recorded.estimate, recorded.estimated_by) = (Some(100), Estimator::Planner);
     };
     assert_eq!(gaps(inside, planned), [Gap::Estimate]);
+    // Of a LIMIT, too, only the size is recorded.
+    let typed = |recorded: &mut Recorded| {
+        let rows = (Some(100), Estimator::Statement);
+        ((recorded.estimate, recorded.estimated_by), recorded.parameters) = (rows, 1);
+    };
+    assert_eq!(gaps(inside, typed), [Gap::Estimate]);
+    for surely in ["estimate_rows: \">10\"", "estimate_rows: \">100\""] {
+        let rules = format!("  - {{name: a, match: {{{surely}}}, action: deny}}\n");
+        assert!(matches!(replayed(&rules, typed), Replayed::Decided(_)), "{surely}");
+    }
     assert_eq!(gaps(person, |recorded| recorded.shortened = true), [Gap::Shortened]);
 }
 

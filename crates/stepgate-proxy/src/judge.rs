@@ -155,7 +155,7 @@ impl Judge {
     pub(crate) async fn decide(&mut self, pending: &mut Arc<Pending>, by: Resolved<'_>) -> Verdict {
         match self.try_decide(pending, by, None).await {
             Ok(verdict) => verdict,
-            Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
+            Err(error) => self.unrecorded(pending, &error).await,
         }
     }
 
@@ -168,7 +168,7 @@ impl Judge {
     ) -> Verdict {
         match self.try_decide(pending, by, Some(approved)).await {
             Ok(verdict) => verdict,
-            Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
+            Err(error) => self.unrecorded(pending, &error).await,
         }
     }
 

@@ -327,6 +327,17 @@ pub(crate) fn log_failed(error: &LogError) -> Problem {
             "Tell the gate's operator to make room on its disk; then send the statement again, no restart is needed.",
         );
     }
+    if let LogError::TooLarge(_) = error {
+        // Nothing is wrong with the log: whatever else is sent passes.
+        tracing::error!(%error, "a record does not fit into the audit log");
+        return Problem::error(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            "what is recorded of this is too much for the audit log",
+        )
+        .with_hint(
+            "Send it in parts: fewer statements, tables and columns at a time. Other statements pass.",
+        );
+    }
     tracing::error!(%error, "the audit log cannot be written: nothing passes");
     Problem::error(SqlState::SYSTEM_ERROR, "the audit log cannot be written, so nothing passes")
         .with_hint("Tell the gate's operator; `stepgate doctor` says what to do.")

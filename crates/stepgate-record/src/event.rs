@@ -99,7 +99,7 @@ pub enum Event {
         session: SessionId,
         /// The statement's number in it.
         statement: u64,
-        /// SQLSTATE, where it ended in an error.
+        /// SQLSTATE, where it ended in an error; `?????` where that is none of PostgreSQL's own.
         sqlstate: Option<String>,
         /// Rows that went to the client.
         rows: u64,

@@ -10,7 +10,7 @@ use crate::record::{MAX_RECORD_BYTES, RecordError};
 use crate::{Continued, Event};
 
 /// Lists that may lose entries from their end. Whoever makes an event puts the most sensitive first.
-const LISTS: [&str; 13] = [
+const LISTS: [&str; 14] = [
     "columns",
     "relations",
     "reasons",
@@ -23,6 +23,7 @@ const LISTS: [&str; 13] = [
     "functions",
     "why",
     "buckets",
+    "signals",
     "statements",
 ];
 
@@ -168,6 +169,11 @@ impl Fitting {
                     let (mut part, mut room) = (empty(), PART_BYTES);
                     for value in all.iter().skip(kept.len()) {
                         let size = canonical(value)?.len() + 1;
+                        if size > PART_BYTES {
+                            // No record has room for it: it is lost with those after it, and the mark says so. Nobody
+                            // may be refused, nor go unrecorded, because one name is long.
+                            break;
+                        }
                         if size > room && !part.values.is_empty() {
                             parts.push(std::mem::replace(&mut part, empty()));
                             room = PART_BYTES;
@@ -175,7 +181,9 @@ impl Fitting {
                         room = room.saturating_sub(size);
                         part.values.push(value.clone());
                     }
-                    parts.push(part);
+                    if !part.values.is_empty() {
+                        parts.push(part);
+                    }
                 }
                 (Some(Value::String(all)), Some(Value::String(kept))) => {
                     let mut rest = all.get(kept.len()..).unwrap_or_default();

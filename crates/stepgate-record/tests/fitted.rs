@@ -1,6 +1,10 @@
 //! Encoding in one pass gives the bytes that `Record::encode` gives.
 
-#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of the tests are tests, too"
+)]
 
 use std::collections::BTreeMap;
 
@@ -8,8 +12,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use stepgate_record::{
-    Completed, Envelope, Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Outcome, Record, RecordError,
-    Refusal, Started, Statement, Template,
+    Completed, Envelope, Event, Fitted, Hash, Joiner, LabelledColumn, MAX_RECORD_BYTES, Outcome, Record,
+    RecordError, Refusal, RiskSignal, Started, Statement, Template, Why,
 };
 use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, Kind, RequestId, SessionId, Timestamp, Use,
@@ -46,7 +50,7 @@ prop_compose! {
         columns in vec(column(), 0..3),
         kinds in vec(prop::sample::select(Kind::ALL.to_vec()), 0..3),
         estimate in option::of(number()),
-        estimated_by in option::of(Just(Estimator::Planner)),
+        estimated_by in option::of(prop::sample::select(vec![Estimator::Statement, Estimator::Planner])),
         parameters in number(),
         refusal in option::of(prop::sample::select(Refusal::ALL.to_vec())),
     ) -> Statement {
@@ -234,4 +238,74 @@ fn a_number_that_no_reader_keeps_is_capped_and_marked() {
     let bytes = Fitted::new(&event).unwrap().record(LOG, 0, 0, &Hash::ZERO).unwrap();
     let record = Record::decode(&bytes).unwrap();
     assert_eq!(record.shortened, BTreeMap::from([("rows".to_owned(), MAX_SAFE)]));
+}
+
+/// A name as long as PostgreSQL keeps any, of characters that take most room in JSON; or far longer than that.
+fn long_name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => prop::sample::select(vec!["x".repeat(63), "\u{1}".repeat(63), "\"".repeat(126), "\u{e9}".repeat(63)])
+            .prop_map(|part| [part.as_str(); 3].join(".")),
+        1 => (1..6_000_usize).prop_map(|length| "n".repeat(length)),
+        3 => text(),
+    ]
+}
+
+prop_compose! {
+    /// As the judge makes them, of a catalog and a policy whose names are as long, and as many, as they can be.
+    fn sprawling()(
+        mut statement in statement(),
+        columns in vec((long_name(), long_name()), 0..150),
+        lists in vec(vec(long_name(), 0..60), 5),
+        why in vec((long_name(), long_name(), long_name()), 0..33),
+        signals in vec((text(), text()), 0..17),
+        roles in vec(prop::sample::select(vec!["\u{1}".repeat(63), "r".repeat(63)]), 3),
+        normalised in "[ -~\u{e9}]{0,1024}",
+    ) -> Statement {
+        let mut lists = lists.into_iter();
+        let mut list = || lists.next().unwrap();
+        statement.columns = columns
+            .into_iter()
+            .map(|(column, label)| LabelledColumn { column, label, class: "restricted".to_owned(), uses: vec![Use::Output] })
+            .collect();
+        (statement.relations, statement.reasons, statement.rules) = (list(), list(), list());
+        (statement.functions, statement.sinks) = (list(), list());
+        let why = why.into_iter();
+        statement.why = why
+            .map(|(rule, bucket, threshold)| Why { rule, clause: "columns".to_owned(), bucket, threshold })
+            .collect();
+        let signal = |(bucket, threshold)| RiskSignal { name: "interactive_service".repeat(3), bucket, threshold, weight: 100 };
+        statement.signals = signals.into_iter().map(signal).collect();
+        statement.runs_as = Some(format!("{} of {} or another", roles[0], roles[1]));
+        statement.db_user.clone_from(&roles[2]);
+        (statement.raw_hmac, statement.fingerprint) = ("0".repeat(32), "0".repeat(64));
+        statement.normalised = normalised;
+        statement
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_decision_is_lost_or_refused_since_its_names_are_long_or_many(statement in sprawling()) {
+        let event = Event::StatementDecided(Box::new(statement.clone()));
+        let all = Fitted::all(&event).unwrap();
+        prop_assert!(all.len() <= 17);
+        let mut joiner = Joiner::default();
+        let mut whole = Vec::new();
+        for (seq, fitted) in (7..).zip(&all) {
+            let bytes = fitted.record(LOG, seq, 1_795_318_325_000_001, &Hash::ZERO).unwrap();
+            prop_assert!(bytes.len() <= MAX_RECORD_BYTES);
+            whole.extend(joiner.take(Record::decode(&bytes).unwrap()));
+        }
+        whole.extend(joiner.finish());
+        prop_assert_eq!(whole.len(), 1);
+        let Event::StatementDecided(read) = &whole[0].event else { panic!("another event") };
+        // What is there is the beginning of what there was, and what is not there is said to be missing.
+        let columns = read.columns.len();
+        prop_assert_eq!(&read.columns[..], &statement.columns[..columns]);
+        prop_assert_eq!(&read.why[..], &statement.why[..read.why.len()]);
+        let lost = columns < statement.columns.len();
+        prop_assert_eq!(whole[0].shortened.contains_key("columns"), lost);
+    }
 }

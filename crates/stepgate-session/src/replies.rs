@@ -219,7 +219,8 @@ impl Session {
         self.fatal |= [b'V', b'S']
             .iter()
             .any(|code| fields.get(*code).is_some_and(|severity| matches!(severity, b"FATAL" | b"PANIC")));
-        let sqlstate = fields.get(b'C').map(|code| String::from_utf8_lossy(code).into_owned());
+        // As it is recorded; the client has the error itself.
+        let sqlstate = fields.get(b'C').map(|code| SqlState::recorded(code).to_owned());
         let is = |poison: &Poison| match &poison.nonce {
             Some(nonce) => fields.get(b'M').is_some_and(|text| contains(text, nonce.as_bytes())),
             None => fields.get(b'C') == Some(UNDEFINED_FUNCTION),

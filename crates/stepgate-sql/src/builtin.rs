@@ -236,6 +236,19 @@ static SHOWN_WORDS: Words = LazyLock::new(|| {
         .collect()
 });
 
+/// Operators that a normalised statement may show: the grammar's own, pg_catalog's of PostgreSQL 13 to 18 (pg_operator.dat),
+/// and those of extensions that are seldom missing (contrib, PostGIS, pgvector), which the catalog is not asked for.
+static SHOWN_OPERATORS: Words = LazyLock::new(|| {
+    "=> := != \
+     ! !! !~ !~* !~~ !~~* ## # #- #> #>> % && & &< &<| &> * *< *<= *<> *= *> *>= + - -> ->> -|- / < <-> << <<= <<| <= <> \
+     <@ <^ = > >= >> >>= >^ ?# ?& ? ?- ?-| ?| ?|| @ @-@ @> @? @@ @@@ ^ ^@ |&> | |/ |>> || ||/ ~ ~* ~<=~ ~<~ ~= ~>=~ \
+     ~>~ ~~ ~~* \
+     #= %% %# <% %> <<% %>> <<-> <->> <<<-> <->>> <#> <=> ~> ~~= ^@> ^<@ ^~ ^? ?@> ?<@ ?~ ?@ &&& @@= &/& @>> <<@ |=| \
+     <<#>> <<->> &|> <+> <~>"
+        .split_ascii_whitespace()
+        .collect()
+});
+
 pub(crate) fn pure_function(name: &str) -> bool {
     PURE_FUNCTIONS.contains(name)
 }
@@ -309,6 +322,11 @@ pub(crate) fn may_precede_paren(name: &str) -> bool {
 /// Whether a normalised statement may show that word.
 pub(crate) fn shown_word(name: &str) -> bool {
     SHOWN_WORDS.contains(name) || pure_function(name) || builtin_type(name)
+}
+
+/// Whether a normalised statement may show that operator, whatever the database.
+pub(crate) fn shown_operator(name: &str) -> bool {
+    SHOWN_OPERATORS.contains(name)
 }
 
 /// The columns of a set-returning function with more than one; `None` for any other.

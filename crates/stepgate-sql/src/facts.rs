@@ -40,7 +40,8 @@ pub struct Facts {
     /// An upper bound of the rows it returns or copies, from catalog statistics; `None` is unknown,
     /// and unknown matches any threshold.
     pub estimate: Option<u64>,
-    /// Whose that is; the analysis itself knows the catalog's alone.
+    /// Whose that is: the catalog's, the statement's own where a number in it bounds the rows, or the planner's, of which
+    /// the analysis itself knows nothing.
     #[serde(skip)]
     pub estimated_by: Estimator,
     /// That it goes over relations a row at a time, where its form proves it.
@@ -55,7 +56,7 @@ pub struct Facts {
     pub effect: Effect,
     /// SHA-256 (hex) of the normalised statement.
     pub fingerprint: String,
-    /// The statement with only keywords and names that the catalog knows; all else is a placeholder.
+    /// The statement with only keywords, and names and operators that the catalog knows; all else is a placeholder.
     /// At most [`Facts::MAX_NORMALISED`] bytes.
     pub normalised: String,
 }

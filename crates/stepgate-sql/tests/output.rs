@@ -4,7 +4,7 @@
 
 use serde_json::json;
 use stepgate_sql::{CATALOG_QUERIES, Catalog, Facts, Message, Rows, SessionState, analyze, json_line};
-use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName};
+use stepgate_types::{BulkShape, Certainty, ColumnName, Estimator, Kind, RelationName};
 
 /// `public.customers (id, ssn, "E-Mail")` with 18,200 rows, and `public.orders (id, customer)`.
 fn shop() -> Catalog {
@@ -108,6 +108,27 @@ fn normalised_text_holds_nothing_of_the_user() {
     assert_eq!(text("select \"o'Brien\" from jane.doe"), "select ? from ?.?");
     assert!(text("alter role jane password 'geheim'").ends_with("password ?"));
     assert!(facts("select 'unterminated Jane")[0].normalised.is_empty());
+    // A number behind a dollar is a literal as well, unless it is a parameter's.
+    let shown = "select id from customers where ssn = ";
+    assert_eq!(text(&format!("{shown}$1 and id = $2")), format!("{shown}$1 and id = $2"));
+    assert_eq!(text(&format!("{shown}$02 or id = $001")), format!("{shown}$2 or id = $1"));
+    for number in ["$0", "$2", "$123456789", "$2147483647", "$00000123456789", "$4294967297"] {
+        let said = text(&format!("{shown}{number}"));
+        assert!(said.is_empty() || said == format!("{shown}$?"), "{number}: {said}");
+        assert_eq!(
+            text(&format!("{shown}$1 or ssn = {number} or ssn = {number}")).matches("$?").count() % 2,
+            0
+        );
+        let prepared = text(&format!("prepare p as {shown}{number}"));
+        assert!(!prepared.contains("123456789") && !prepared.contains("7647"), "{prepared}");
+    }
+    // And nobody makes an operator that says something.
+    assert_eq!(text("select 1 <#<>#> 2 from customers"), "select ? ? ? from customers");
+    let shown = text("select 1 @#%@# 2, 1 operator(pg_catalog.#%#%) 2, @#%@# ssn from customers");
+    assert!(shown.ends_with("ssn from customers") && !shown.contains(['#', '%', '@']), "{shown}");
+    let known =
+        "select ssn <-> ?, ssn || ?, ssn ~* ?, ssn -> ?, ssn @> ?, - ?, ssn % ?, ssn <=> ? from customers";
+    assert_eq!(text(&known.replace('?', "1")), known);
     let long = text(&format!("select {}", vec!["ssn"; 2_000].join(", ")));
     assert!(long.len() <= Facts::MAX_NORMALISED && long.ends_with(&['n', ','][..]));
 }
@@ -167,6 +188,31 @@ fn estimates_are_upper_bounds_or_unknown() {
     ] {
         let all = facts(sql);
         assert_eq!((all[0].estimate, all[0].bulk), (expected, shape), "{sql}");
+    }
+}
+
+#[test]
+fn a_bound_that_somebody_typed_is_told_from_the_catalogs() {
+    for (sql, by) in [
+        ("select ssn from customers", Estimator::Catalog),
+        ("select ssn from customers limit 99999", Estimator::Catalog),
+        ("select ssn from customers limit 77", Estimator::Statement),
+        ("select ssn from customers fetch first 77 rows only", Estimator::Statement),
+        ("select ssn from customers offset 3 fetch next 77 rows only", Estimator::Statement),
+        ("select id from orders limit 7770001239", Estimator::Statement),
+        ("(select id from orders limit 77) union all select id from customers", Estimator::Statement),
+        ("select id from customers union all (select id from orders limit 77)", Estimator::Statement),
+        ("select generate_series(1, 77) limit 77", Estimator::Statement),
+        ("values (1), (2), (3)", Estimator::Statement),
+        ("copy (select id from orders limit 77) to stdout", Estimator::Statement),
+        ("declare c cursor for select id from orders limit 77", Estimator::Statement),
+        ("prepare p as select id from orders limit 77", Estimator::Statement),
+        ("select count(*) from customers", Estimator::Catalog),
+        ("create table made as select id from orders limit 77", Estimator::Statement),
+        ("create table made (a int)", Estimator::Catalog),
+        ("insert into orders select id, id from customers limit 77", Estimator::Catalog),
+    ] {
+        assert_eq!(facts(sql)[0].estimated_by, by, "{sql}");
     }
 }
 

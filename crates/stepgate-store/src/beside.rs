@@ -99,11 +99,17 @@ pub(crate) enum BesideError {
 }
 
 impl Beside {
-    /// Opens (or makes) the database in `dir`.
+    /// Opens (or makes) the database in `dir`. Not only sled's own `open` panics at a torn page: so does looking a tree
+    /// up, or its first value.
     pub(crate) fn open(dir: &Path) -> Result<Self, BesideError> {
+        let torn = |_| Err(BesideError::Damaged("the database does not open: it is torn".to_owned()));
+        catch_unwind(AssertUnwindSafe(|| Self::try_open(dir))).unwrap_or_else(torn)
+    }
+
+    fn try_open(dir: &Path) -> Result<Self, BesideError> {
         let damaged = |why: String| BesideError::Damaged(why);
         let db = open_db(dir)?;
-        let tree = |name| db.open_tree(name).map_err(|error| damaged(format!("no tree {name}: {error}")));
+        let tree = |name| tree(&db, name).map_err(damaged);
         let mut trees = Vec::new();
         for side in Side::ALL {
             trees.push(tree(side.as_str())?);
@@ -342,6 +348,12 @@ fn try_open_db(dir: &Path) -> Result<sled::Db, BesideError> {
         Ok(Err(error)) => Err(BesideError::Damaged(format!("the database does not open: {error}"))),
         Err(_) => Err(BesideError::Damaged("the database does not open: it is torn".to_owned())),
     }
+}
+
+/// A tree of that name. Looking it up in a damaged database may panic inside.
+pub(crate) fn tree(db: &sled::Db, name: &str) -> Result<sled::Tree, String> {
+    let found = catch_unwind(AssertUnwindSafe(|| db.open_tree(name)));
+    found.unwrap_or_else(|_| Err(panicked())).map_err(|error| format!("no tree {name}: {error}"))
 }
 
 /// All of a tree. Reading a damaged page may panic inside.

@@ -11,7 +11,7 @@ use std::path::Path;
 use stepgate_record::{Frontier, Hash, VerifierKeys};
 
 use crate::archive::Seals;
-use crate::beside::{Beside, BesideError, entries, has_blobs, open_db, panicked};
+use crate::beside::{Beside, BesideError, entries, has_blobs, open_db, panicked, tree};
 use crate::files::{AtPath as _, remove_dir, sync_dir};
 use crate::frame::Builder;
 use crate::history::History;
@@ -106,7 +106,7 @@ fn copy_records(
     mut history: History<'_>,
 ) -> Result<Frontier, String> {
     let unwritten = |error: io::Error| format!("records cannot be written: {error}");
-    let tree = old.open_tree("records").map_err(|error| format!("no tree records: {error}"))?;
+    let tree = tree(old, "records")?;
     let mut tape = Tape::create(dir, log_id, SEGMENT_RECORDS).map_err(unwritten)?;
     let mut frame = Builder::default();
     frame.begin();
@@ -141,9 +141,7 @@ fn copy_entries(old: &sled::Db, dir: &Path) -> Result<(), String> {
         Err(BesideError::Damaged(why)) => return Err(why),
     };
     for side in Side::ALL {
-        let name = side.as_str();
-        let tree = old.open_tree(name).map_err(|error| format!("no tree {name}: {error}"))?;
-        new.take_over(side, entries(&tree)?)?;
+        new.take_over(side, entries(&tree(old, side.as_str())?)?)?;
     }
     Ok(())
 }

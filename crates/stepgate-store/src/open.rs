@@ -33,6 +33,10 @@ use crate::{LogError, OpenError, Subjects, retention};
 /// it, and the evidence would be gone.
 pub(crate) const MAX_COPIED_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What is said of a larger one.
+const NOT_COPIED: &str = " (beside/db is over 64 MiB, so it was not copied before it was opened, and opening may have \
+     rewritten it: what it was like before is only in backups)";
+
 impl Log {
     /// Opens the log in the data directory `dir`, or makes it there, and records `log.started`.
     ///
@@ -274,7 +278,10 @@ fn open_beside(
             Ok(opened)
         }
         Err(why) => {
-            let Some(copy) = copy else { return Err(layout.damaged(why)) };
+            let Some(copy) = copy else {
+                let much = fs::metadata(layout.db()).is_ok_and(|db| db.len() > MAX_COPIED_BYTES);
+                return Err(layout.damaged(why + if much { NOT_COPIED } else { "" }));
+            };
             // The first refusal's evidence stays; later ones see what opening has left.
             let evidence = layout.dir().join("db.evidence");
             if evidence.exists() {

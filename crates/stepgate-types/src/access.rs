@@ -160,6 +160,8 @@ pub enum Estimator {
     /// The gate, from the catalog's row counts and the statement's shape: an upper bound of what was last counted.
     #[default]
     Catalog,
+    /// Whoever wrote the statement: by LIMIT, FETCH or the number of rows in VALUES.
+    Statement,
     /// The server's planner, by its statistics of columns.
     Planner,
 }

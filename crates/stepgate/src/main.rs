@@ -51,6 +51,11 @@ use crate::output::Listing;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Whichever command it is: also those that open no store hold statements, rows or passwords.
+    if let Err(failure) = serve::hardening::no_core_dumps() {
+        eprintln!("stepgate: {failure}");
+        return failure.exit_code();
+    }
     // One provider for all of rustls; a second call would be the only error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&cli) {

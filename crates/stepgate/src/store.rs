@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::secret;
-use crate::serve::hardening::no_core_dumps;
 use crate::system::{SystemClock, SystemEntropy};
 
 /// How long a data directory may be in use by somebody who has no socket.
@@ -40,8 +39,6 @@ impl Store {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
         writable(&config.data)?;
-        // Before the master key is in memory, whichever command it is.
-        no_core_dumps()?;
         let vault = Vault::new(&master_key(config)?, Arc::clone(&entropy));
         let options = LogOptions {
             ordinary_durable: config.audit.ordinary_durable,

@@ -56,3 +56,48 @@ fn a_statement_that_cannot_be_judged_without_the_catalog_is_recorded() {
     let it = failed.iter().find(|record| record["relations"].to_string().contains("products"));
     assert_eq!(it.unwrap()["refusal"], "catalog-unknown", "{failed:?}");
 }
+
+#[test]
+fn a_rule_of_a_hundred_long_names_neither_refuses_a_statement_nor_loses_its_record() {
+    let name = |at: usize| format!("reading_of_a_patient_in_the_hospital_of_the_north_{at:03}");
+    let names: Vec<String> = (0..120).map(name).collect();
+    let listed =
+        |before: &str| names.iter().map(|name| format!("{before}{name}")).collect::<Vec<_>>().join(", ");
+    let mut world = World::not_serving(|sample| sample);
+    let columns = names.iter().map(|name| format!("{name} int")).collect::<Vec<_>>().join(", ");
+    let table = format!(
+        "create table patient_measurements ({columns}); grant select on patient_measurements to stepgate_analyst;"
+    );
+    world.cluster.load("shop", &table).unwrap();
+    let labelled = names.iter().map(|name| format!("{name}: number")).collect::<Vec<_>>().join(", ");
+    let map = format!(
+        "version: 1\nlabels: {{number: {{class: internal}}}}\ndatabases:\n  shop: {{public.patient_measurements: {{columns: \
+         {{{labelled}}}}}}}\n"
+    );
+    let policy = format!(
+        "version: 1\napprovals: {{self: {{self: true}}}}\nrules:\n  - {{name: measured, match: {{columns: [{}]}}, action: \
+         monitor}}\n",
+        listed("public.patient_measurements.")
+    );
+    world.gate.policies(&map, &policy).unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select * from patient_measurements;");
+    passes(&mut psql, &format!("select {} from patient_measurements where {} = 7;", listed(""), names[0]));
+    assert!(failed(&world).is_empty());
+    let records = world.records();
+    let of = |record: &&Value| {
+        record["type"] == "statement.decided" && record["rules"].to_string().contains("measured")
+    };
+    let decided: Vec<_> = records.iter().filter(of).collect();
+    assert_eq!(decided.len(), 2, "{decided:?}");
+    for record in decided {
+        let bucket = record["why"][0]["bucket"].as_str().unwrap();
+        assert!(bucket.starts_with("public.patient_measurements.") && bucket.ends_with(" more"), "{bucket}");
+        // All of them are there all the same.
+        assert!(record["columns"].as_array().unwrap().len() > 10, "{record}");
+        assert!(record["continued"]["columns"] == 120 && record.get("shortened").is_none(), "{record}");
+    }
+    assert!(!world.gate.log().contains("does not fit"), "{}", world.gate.log());
+}

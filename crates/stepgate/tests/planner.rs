@@ -151,6 +151,7 @@ fn whose_estimate_it_was_is_recorded_and_no_more_of_it_than_its_size() {
     let mut psql = world.psql(&dana);
     assert!(!is_denied(&mut psql, "select id from readings where size between 10 and 12"));
     assert!(!is_denied(&mut psql, "select id from readings limit 7"));
+    assert!(!is_denied(&mut psql, "select count(*) from readings"));
     let records = world.records();
     let of = |normalised: &str| {
         let is_it = |record: &&serde_json::Value| record.to_string().contains(normalised);
@@ -163,9 +164,13 @@ fn whose_estimate_it_was_is_recorded_and_no_more_of_it_than_its_size() {
     let planned = of("between");
     assert_eq!(find(&planned, "estimated_by"), Some("planner".into()), "{planned}");
     assert_eq!(find(&planned, "estimate"), Some(1000.into()), "{planned}");
-    let counted = of("limit");
+    // A LIMIT is a literal.
+    let typed = of("limit");
+    assert_eq!(find(&typed, "estimated_by"), Some("statement".into()), "{typed}");
+    assert_eq!(find(&typed, "estimate"), Some(10.into()), "{typed}");
+    let counted = of("count");
     assert_eq!(find(&counted, "estimated_by"), None, "{counted}");
-    assert_eq!(find(&counted, "estimate"), Some(7.into()), "{counted}");
+    assert_eq!(find(&counted, "estimate"), Some(1.into()), "{counted}");
 }
 
 #[test]

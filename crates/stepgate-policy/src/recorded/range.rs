@@ -170,8 +170,12 @@ impl Case<'_> {
             return Range::just(Truth::No);
         }
         let by_planner = self.recorded.estimated_by == Estimator::Planner;
-        // Recorded is the next power of ten.
-        let at_least = if by_planner { if rows <= 1 { 0 } else { rows / 10 + 1 } } else { rows };
+        let at_least = match self.recorded.estimated_by {
+            Estimator::Catalog => rows,
+            // Recorded is the next power of ten.
+            Estimator::Statement | Estimator::Planner if rows <= 1 => 0,
+            Estimator::Statement | Estimator::Planner => rows / 10 + 1,
+        };
         // A sum of several may be beyond where none of them is.
         let is_sure = at_least >= threshold.from && !self.several;
         // The planner is never asked about a message of several, nor about one with parameters.

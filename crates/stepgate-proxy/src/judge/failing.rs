@@ -17,6 +17,31 @@ impl Judge {
     pub(crate) async fn fail(&self, pending: &Pending, why: Refusal, problem: Problem) -> Verdict {
         match self.try_fail(pending, why, problem).await {
             Ok(verdict) => verdict,
+            Err(error) => self.unrecorded(pending, &error).await,
+        }
+    }
+
+    /// The decision could not be written down, so the statement does not run. Where only its own record is too large, the
+    /// log is sound, and a small one says that there was a statement.
+    pub(super) async fn unrecorded(&self, pending: &Pending, error: &LogError) -> Verdict {
+        let problem = refusal::log_failed(error);
+        if !matches!(error, LogError::TooLarge(_)) {
+            return Verdict::Refuse(problem);
+        }
+        let event = Event::StatementDecided(Box::new(Statement {
+            database: self.database.config.name.clone(),
+            protocol: pending.protocol.as_str().to_owned(),
+            reasons: vec!["record-too-large".to_owned()],
+            parameters: u64::try_from(pending.values.len()).unwrap_or(u64::MAX),
+            verdict: FAIL.to_owned(),
+            policy_sha256: self.database.policy_sha256(),
+            ..Statement::blank(self.session, pending.number, self.named.clone())
+        }));
+        match self.gate.log.append_in_time(vec![event], Vec::new()).await {
+            Ok(_) => {
+                self.gate.metrics.decided(FAIL, &[]);
+                Verdict::Refuse(problem)
+            }
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
         }
     }

@@ -40,9 +40,10 @@ pub struct Statement {
     pub sinks: Vec<String>,
     /// Whether it counts as bulk.
     pub bulk: BulkShape,
-    /// Upper bound of its rows, if known; of the planner's, the next power of ten.
+    /// Upper bound of its rows, if known; the next power of ten, unless it is the catalog's.
     pub estimate: Option<u64>,
-    /// `planner` where the server's planner estimated that, else it is from the catalog's row counts.
+    /// `planner` where the server's planner estimated that, `statement` where a number in the statement bounds it (LIMIT,
+    /// FETCH, rows of VALUES: literals), else it is from the catalog's row counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_by: Option<Estimator>,
     /// SHA-256 (hex) of the normalised statement.

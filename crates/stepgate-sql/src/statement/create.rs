@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use pg_raw_parse::Node;
-use stepgate_types::{Certainty, Kind, RelationName, Use};
+use stepgate_types::{Certainty, Estimator, Kind, RelationName, Use};
 
 use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::facts::{Created, Facts, Sink, SinkKind};
@@ -59,7 +59,7 @@ fn done(facts: &mut Facts) {
     facts.effect.session = true;
     // What is stored elsewhere counts as what is read: its maker can read it back.
     if facts.sinks.is_empty() && facts.certainty != Certainty::Unknown {
-        facts.estimate = Some(0);
+        (facts.estimate, facts.estimated_by) = (Some(0), Estimator::Catalog);
     }
 }
 

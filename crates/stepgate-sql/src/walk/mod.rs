@@ -27,7 +27,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
-use stepgate_types::{ColumnName, Kind, Use};
+use stepgate_types::{ColumnName, Estimator, Kind, Use};
 
 use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
@@ -246,6 +246,7 @@ struct Walker<'c> {
     current_of: Option<String>,
     large: Large,
     estimate: Option<u64>,
+    estimated_by: Estimator,
     bulk: stepgate_types::BulkShape,
 }
 
@@ -282,6 +283,7 @@ impl<'c> Walker<'c> {
             current_of: None,
             large: Large::default(),
             estimate: None,
+            estimated_by: Estimator::Catalog,
             bulk: stepgate_types::BulkShape::None,
         }
     }
@@ -295,7 +297,12 @@ impl<'c> Walker<'c> {
                     SetExpr::Update(_) => self.kind = Kind::Update,
                     SetExpr::Delete(_) => self.kind = Kind::Delete,
                     SetExpr::Merge(_) => self.kind = Kind::Merge,
-                    _ => (self.bulk, self.estimate) = self.size(query),
+                    _ => {
+                        let (bulk, at_most) = self.size(query);
+                        self.bulk = bulk;
+                        self.estimate = at_most.map(|it| it.rows);
+                        self.estimated_by = at_most.map(|it| it.by).unwrap_or_default();
+                    }
                 }
                 output
             }
@@ -322,7 +329,7 @@ impl<'c> Walker<'c> {
         facts.effect.catalog |= self.creates;
         // The first temporary table puts a schema in front of the path.
         facts.effect.session |= self.creates;
-        facts.estimate = self.estimate;
+        (facts.estimate, facts.estimated_by) = (self.estimate, self.estimated_by);
         facts.bulk = facts.bulk.max(self.bulk);
         facts.functions.extend(self.functions.iter().cloned());
         facts.sinks.extend(self.sinks.iter().cloned());

@@ -6,7 +6,7 @@ use sqlparser::ast::{
     BinaryOperator, Expr, Function, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr,
     TableFactor, Value, visit_expressions,
 };
-use stepgate_types::BulkShape;
+use stepgate_types::{BulkShape, Estimator};
 
 use super::Walker;
 use super::scope::folded;
@@ -16,16 +16,38 @@ use crate::catalog::RelationKind;
 /// A LIMIT above this many rows does not make a query small.
 const LARGE_LIMIT: u64 = 1_000;
 
+/// An upper bound of rows, and whose it is: what somebody typed is a literal, of which records tell no more than the size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AtMost {
+    pub(super) rows: u64,
+    pub(super) by: Estimator,
+}
+
+impl AtMost {
+    const fn counted(rows: u64) -> Self {
+        Self { rows, by: Estimator::Catalog }
+    }
+
+    const fn typed(rows: u64) -> Self {
+        Self { rows, by: Estimator::Statement }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_add(other.rows), by: self.by.max(other.by) }
+    }
+}
+
 impl Walker<'_> {
     /// The bulk shape of a whole query and an upper bound of its rows. To be asked after walking it.
-    pub(super) fn size(&self, query: &Query) -> (BulkShape, Option<u64>) {
+    pub(super) fn size(&self, query: &Query) -> (BulkShape, Option<AtMost>) {
         let limit = limit(query);
         let (whole, rows) = self.body_size(&query.body);
         // A CTE may hide a table of its name.
         let rows = rows.filter(|_| query.with.is_none());
         let estimate = match (rows, limit) {
-            (Some(rows), Some(limit)) => Some(rows.min(limit)),
-            (rows, limit) => rows.or(limit),
+            (Some(bound), Some(limit)) if bound.rows <= limit => Some(bound),
+            (_, Some(limit)) => Some(AtMost::typed(limit)),
+            (bound, None) => bound,
         };
         let limit = limit.filter(|_| !collects(&query.body));
         let shape = match limit {
@@ -38,7 +60,7 @@ impl Walker<'_> {
     }
 
     /// Whether it returns a table unrestricted, and an upper bound of its rows.
-    fn body_size(&self, body: &SetExpr) -> (bool, Option<u64>) {
+    fn body_size(&self, body: &SetExpr) -> (bool, Option<AtMost>) {
         match body {
             SetExpr::Select(select) => self.select_size(select),
             SetExpr::Query(query) => {
@@ -48,15 +70,15 @@ impl Walker<'_> {
             SetExpr::SetOperation { left, right, .. } => {
                 let (left_whole, left) = self.body_size(left);
                 let (right_whole, right) = self.body_size(right);
-                let sum = left.zip(right).map(|(left, right)| left.saturating_add(right));
+                let sum = left.zip(right).map(|(left, right)| left.and(right));
                 (left_whole || right_whole, sum)
             }
-            SetExpr::Values(values) => (false, u64::try_from(values.rows.len()).ok()),
+            SetExpr::Values(values) => (false, u64::try_from(values.rows.len()).ok().map(AtMost::typed)),
             _ => (false, None),
         }
     }
 
-    fn select_size(&self, select: &Select) -> (bool, Option<u64>) {
+    fn select_size(&self, select: &Select) -> (bool, Option<AtMost>) {
         let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
         let collected = select.projection.iter().any(|item| is_item(item, &builtin::collects));
         // In groups of its own values, or in one value, a table is shown as a whole all the same.
@@ -66,13 +88,13 @@ impl Walker<'_> {
             && !self.returns_sets
             && select.projection.iter().any(|item| is_item(item, &builtin::aggregates))
         {
-            return (all && collected && !select.from.is_empty(), Some(1));
+            return (all && collected && !select.from.is_empty(), Some(AtMost::counted(1)));
         }
         let whole = all && (!grouped || shown);
         let rows = match select.from.as_slice() {
             _ if self.returns_sets => None,
-            [] => Some(1),
-            [table] if table.joins.is_empty() => self.table_rows(&table.relation),
+            [] => Some(AtMost::counted(1)),
+            [table] if table.joins.is_empty() => self.table_rows(&table.relation).map(AtMost::counted),
             _ => None,
         };
         (whole && !select.from.is_empty(), rows)

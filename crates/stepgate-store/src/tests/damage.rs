@@ -1,7 +1,10 @@
 //! Damage and forgery: refused at opening, named by verification.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::panic::catch_unwind;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
 use stepgate_record::{Event, Fitted, Hash, SessionOpened};
@@ -10,6 +13,7 @@ use stepgate_types::SessionId;
 use super::log::event;
 use crate::beside::Beside;
 use crate::frame::Builder;
+use crate::open::MAX_COPIED_BYTES;
 use crate::scan::{file_header, file_name};
 use crate::testing::{open, options};
 use crate::{Change, Log, OpenError, Side, verify_dir};
@@ -135,6 +139,8 @@ fn no_flipped_byte_anywhere_in_the_records_goes_unnoticed_or_panics() {
 
 #[test]
 fn no_flipped_byte_beside_the_records_loses_an_entry_or_panics() {
+    /// So long, at least a good part of each file, and at most all of it.
+    const MAY_TAKE: Duration = Duration::from_secs(5);
     let dir = made();
     let log = open(dir.path()).unwrap();
     let put = |n: u8| Change::Put { side: Side::Taints, key: vec![n], value: vec![n; 50] };
@@ -144,26 +150,71 @@ fn no_flipped_byte_beside_the_records_loses_an_entry_or_panics() {
     let all = log.load(Side::Taints).unwrap();
     log.close().unwrap();
     drop(log);
+    // Every file that sled made: its log, what it says of itself, and a snapshot of where things are.
+    let mut files: Vec<_> =
+        fs::read_dir(dir.path().join("beside")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert!(names.contains(&"db") && names.contains(&"conf"), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("snap.")), "{names:?}");
+    let files: Vec<_> = files.iter().map(|path| (path, fs::read(path).unwrap())).collect();
     let db = fs::read(dir.path().join("beside/db")).unwrap();
-    let used = db.iter().rposition(|byte| *byte != 0).unwrap();
-    let mut found = 0;
-    for at in (0..used).step_by(used / 60) {
-        let copy = copy(dir.path());
-        let mut bad = db.clone();
-        bad[at] ^= 0x10;
-        fs::write(copy.path().join("beside/db"), &bad).unwrap();
-        match open(copy.path()) {
-            // Only where it does not matter.
-            Ok(log) => assert_eq!(log.load(Side::Taints).unwrap(), all, "byte {at}"),
-            Err(error) => {
-                assert!(matches!(error, OpenError::Damaged { .. }), "byte {at}: {error}");
-                let evidence = fs::read(copy.path().join("db.evidence")).unwrap();
-                assert_eq!(evidence, bad, "the evidence is kept as it was");
-                found += 1;
+    // Each round flips other bytes of each file than those before it, and another bit.
+    let (began, mut found, mut tried) = (Instant::now(), BTreeSet::new(), 0);
+    for round in 0.. {
+        for (path, bytes) in &files {
+            let name = path.file_name().unwrap();
+            let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+            for at in (round..used).step_by(used.div_ceil(16)) {
+                let copy = copy(dir.path());
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << ((at + round) % 8);
+                fs::write(copy.path().join("beside").join(name), &bad).unwrap();
+                tried += 1;
+                match catch_unwind(|| open(copy.path())) {
+                    Err(_) => panic!("byte {at} of {name:?}: opening panicked"),
+                    // Only where it does not matter.
+                    Ok(Ok(log)) => assert_eq!(log.load(Side::Taints).unwrap(), all, "byte {at} of {name:?}"),
+                    Ok(Err(error)) => {
+                        assert!(matches!(error, OpenError::Damaged { .. }), "byte {at} of {name:?}: {error}");
+                        let evidence = fs::read(copy.path().join("db.evidence")).unwrap();
+                        let found_then = if *name == *"db" { &bad } else { &db };
+                        assert!(evidence == *found_then, "byte {at} of {name:?}: it is no evidence");
+                        found.insert((name.to_owned(), at));
+                    }
+                }
             }
         }
+        if began.elapsed() > MAY_TAKE && round > 0 {
+            break;
+        }
     }
-    assert!(found > 5, "{found}");
+    assert!(tried >= 16 * files.len() && found.len() > 5, "{tried} {found:?}");
+}
+
+#[test]
+fn of_a_database_too_large_to_be_copied_it_is_said_that_opening_may_have_changed_it() {
+    let dir = made();
+    let earlier = copy(dir.path());
+    let log = open(dir.path()).unwrap();
+    let put = Change::Put { side: Side::Desk, key: vec![1], value: vec![1] };
+    log.append_blocking(vec![event(1)], vec![put]).unwrap();
+    log.close().unwrap();
+    drop(log);
+    for large in [false, true] {
+        let mixed = copy(dir.path());
+        fs::remove_dir_all(mixed.path().join("beside")).unwrap();
+        fs::rename(copy(earlier.path()).path().join("beside"), mixed.path().join("beside")).unwrap();
+        if large {
+            // A hole, as a file has that has grown.
+            let db = fs::File::options().write(true).open(mixed.path().join("beside/db")).unwrap();
+            db.set_len(MAX_COPIED_BYTES + 1).unwrap();
+        }
+        let why = refused(mixed.path());
+        assert_eq!(why.contains("not copied before it was opened"), large, "{why}");
+        assert_eq!(mixed.path().join("db.evidence").exists(), !large, "{why}");
+    }
 }
 
 #[test]

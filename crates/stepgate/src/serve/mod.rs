@@ -71,7 +71,6 @@ struct Ready {
 pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     let config = Config::load(config)?;
     logging::init(args.log);
-    hardening::no_core_dumps()?;
     hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
     // Not only a short command is waited for: a gate that ends as this one begins closes its socket before its log.

@@ -26,15 +26,12 @@ use crate::args::{Format, ScanArgs, ScanFormat};
 use crate::failure::Failure;
 use crate::harmless::harmless;
 use crate::output::{self, Listing};
-use crate::serve::hardening;
 
 /// What a table of findings shows.
 const COLUMNS: &[&str] = &["table", "column", "type", "label", "class", "confidence", "status", "reason"];
 
 /// `stepgate map scan`.
 pub(crate) fn run(config: &Path, args: &ScanArgs) -> Result<(), Failure> {
-    // Other people's data is about to be in memory.
-    hardening::no_core_dumps()?;
     let target = Target::of(config, &args.target)?;
     if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
         return Err(Failure::usage(format!("{} exists already", out.display()))

@@ -111,7 +111,7 @@ fn decide(
                 let then = known.then(tape, &shape.policy_sha256, before);
                 matches!(before.replay(&recorded, then), Replayed::Undecidable(gaps) if gaps.contains(&Gap::Estimate))
             };
-            shape.estimated_by.is_none()
+            shape.estimated_by != Some(Estimator::Planner)
                 && shape.estimate.is_some()
                 && before.is_some_and(|before| before.sha256() == rules.sha256() || hung(before))
         };
