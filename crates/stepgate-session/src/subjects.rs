@@ -13,13 +13,14 @@ use stepgate_types::{ColumnName, RelationName};
 use stepgate_wire::read::{DataRow, RowDescription};
 
 use crate::expect::Owed;
+use crate::keys::{BPCHAR, NUMERIC, canonical_key};
 use crate::session::{Action, Session};
 
 /// The most keys of a relation that are told of one statement.
 const MAX_KEYS: usize = 1_000;
 
 /// The longest key, in bytes.
-const MAX_KEY: usize = 256;
+pub(crate) const MAX_KEY: usize = 256;
 
 /// The longest row that is looked at, in bytes; of a longer one it is only known that there was one.
 const MAX_ROW: usize = 64 * 1024;
@@ -256,7 +257,13 @@ fn key_of<'v>(read: &Read, value: &'v [u8]) -> Option<Cow<'v, str>> {
     if read.binary && !TEXTS.contains(&read.type_oid) {
         return text_of(read.type_oid, true, value).map(Cow::Owned);
     }
-    as_text(value).map(Cow::Borrowed)
+    let text = as_text(value)?;
+    // Of other types the server spells a value in one way.
+    let settled = match read.type_oid {
+        NUMERIC | BPCHAR => canonical_key(read.type_oid, text),
+        _ => None,
+    };
+    Some(settled.map_or(Cow::Borrowed(text), Cow::Owned))
 }
 
 /// Whether the rows of that relation that a message tells anything of are those whose keys its result shows: one statement
@@ -288,7 +295,6 @@ pub(crate) const INT8: u32 = 20;
 pub(crate) const INT2: u32 = 21;
 pub(crate) const INT4: u32 = 23;
 const TEXT: u32 = 25;
-const BPCHAR: u32 = 1042;
 const VARCHAR: u32 = 1043;
 pub(crate) const UUID: u32 = 2950;
 

@@ -53,13 +53,18 @@ fn text(value: &str) -> Vec<u8> {
 
 /// A description of one column in binary, of that type.
 fn binary(type_oid: u32) -> Vec<u8> {
+    of_type(type_oid, 1)
+}
+
+/// A description of one column of that type and format.
+fn of_type(type_oid: u32, format: u8) -> Vec<u8> {
     let mut body = BytesMut::new();
     body.put_i16(1);
     body.put_slice(b"a\0");
     body.put_u32(T);
     body.put_i16(1);
     body.put_u32(type_oid);
-    body.put_slice(&[0, 8, 255, 255, 255, 255, 0, 1]);
+    body.put_slice(&[0, 8, 255, 255, 255, 255, 0, format]);
     frame(b'T', &body)
 }
 
@@ -169,7 +174,8 @@ fn binary_values_are_told_as_text_and_what_cannot_be_is_more() {
         (25, &b"42"[..], keys(&["42"], false)),
         // Equal to another by a collation, or but for its spaces.
         (25, &b"a-1"[..], keys(&["a-1"], true)),
-        (1042, &b"42 "[..], keys(&["42 "], true)),
+        (1042, &b"ab "[..], keys(&["ab"], true)),
+        (1042, &b"42 "[..], keys(&["42"], false)),
         (25, &b"042"[..], keys(&["042"], true)),
         (
             25,
@@ -187,6 +193,18 @@ fn binary_values_are_told_as_text_and_what_cannot_be_is_more() {
         passes(&mut stage);
         stage.server(&[binary(type_oid), row(&[Some(value)]), complete(), ready(b'I')]);
         assert_eq!(told(&mut stage), expected, "{type_oid} {value:?}");
+    }
+}
+
+/// The same number, whatever scale its column has.
+#[test]
+fn zeros_at_the_end_of_a_numeric_key_say_nothing() {
+    for (value, expected) in [("42.00", keys(&["42"], false)), ("42.50", keys(&["42.5"], true))] {
+        let mut stage = stage();
+        stage.client(&[query("select a from public.t")]);
+        passes(&mut stage);
+        stage.server(&[of_type(1700, 0), text(value), complete(), ready(b'I')]);
+        assert_eq!(told(&mut stage), expected, "{value}");
     }
 }
 

@@ -37,6 +37,33 @@ impl Number {
         Self { negative: !self.negative && !self.digits.is_empty(), ..self }
     }
 
+    /// As `numeric` is written in text, without zeros at its end. `None`: that has more than so many letters.
+    #[must_use]
+    pub fn plain(&self, most: usize) -> Option<String> {
+        let digit = |digit: &u8| char::from(b'0'.saturating_add(*digit));
+        let zeros = |many: i64| "0".repeat(usize::try_from(many).unwrap_or(0));
+        let count = i64::try_from(self.digits.len()).ok()?;
+        // Before anything is made that is as long as the exponent says.
+        let length = self.point.unsigned_abs().saturating_add(count.unsigned_abs());
+        if usize::try_from(length).ok()? > most {
+            return None;
+        }
+        let before = usize::try_from(self.point.max(0)).ok()?;
+        let (whole, fraction) = self.digits.split_at(before.min(self.digits.len()));
+        let mut text = String::from(if self.negative { "-" } else { "" });
+        match whole {
+            [] => text.push('0'),
+            whole => text.extend(whole.iter().map(digit)),
+        }
+        text.push_str(&zeros(self.point.saturating_sub(count)));
+        if !fraction.is_empty() {
+            text.push('.');
+            text.push_str(&zeros(self.point.saturating_neg()));
+            text.extend(fraction.iter().map(digit));
+        }
+        (text.len() <= most).then_some(text)
+    }
+
     /// Whether it is whole, of at most that many digits: then a type with as many digits keeps it as it is.
     pub(crate) fn is_whole(&self, most: i64) -> bool {
         let digits = i64::try_from(self.digits.len()).unwrap_or(i64::MAX);

@@ -156,18 +156,21 @@ impl Log {
         let mut writing = Writing { dir: unfinished.join(FILES), bytes: 0, files: BTreeMap::new() };
         self.copy_policies(&mut writing)?;
         let moment = self.moment(watch)?;
+        crate::fault::point("backup: moment");
         let held = moment.held;
         let (size, root) = (moment.frontier.end(), moment.frontier.root().ok_or(LogError::Closed)?);
+        // One that was sealed since that moment may have records of after it: of it, what is there is copied as it was.
         let seals = self.shared().archive.seals();
+        let sealed = sealed_at(&seals, size);
         let (mut segments, mut there) = (Vec::new(), 0);
-        for seal in seals.iter().filter(|seal| seal.end <= size) {
+        for seal in sealed {
             let (sha256, copied) = self.copy_segment(seal, &dir.join(SEGMENTS))?;
             segments.push((seal.first, sha256));
             writing.bytes = writing.bytes.saturating_add(copied.unwrap_or(0));
             there += u64::from(copied.is_none());
         }
         crate::fault::point("backup: sealed copied");
-        self.copy_open(&mut writing, seals.last().map_or(0, |seal| seal.end), moment.place)?;
+        self.copy_open(&mut writing, sealed.last().map_or(0, |seal| seal.end), moment.place)?;
         let path = writing.place(ENTRIES)?;
         let (sha256, length) = entries::settle(&copied, &path, moment.entries).map_err(at(&path))?;
         sync_dir(&writing.dir).map_err(at(&writing.dir))?;
@@ -235,8 +238,14 @@ impl Log {
             let Ok(entries) = fs::read_dir(&dir) else { continue };
             for entry in entries {
                 let path = entry.map_err(at(&dir))?.path();
-                if path.is_file() && path.extension().is_none_or(|ending| ending != "unfinished") {
-                    read_small(&path, data, &mut small)?;
+                if !path.is_file() || is_unfinished(&path) {
+                    continue;
+                }
+                match read_small(&path, data, &mut small) {
+                    // What sinks and ways keep is written under no lock of the log: gone since it was listed.
+                    Err(BackupError::Io { source, .. })
+                        if dir != shared.checkpoints_dir && source.kind() == io::ErrorKind::NotFound => {}
+                    read => read?,
                 }
             }
         }
@@ -318,6 +327,17 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// Of the segments that are sealed by now, those that were full when the log had `size` records.
+pub(crate) fn sealed_at(seals: &[Seal], size: u64) -> &[Seal] {
+    seals.get(..seals.partition_point(|seal| seal.end <= size)).unwrap_or_default()
+}
+
+/// Whether it is on its way to another name, and may have got there before it is read.
+fn is_unfinished(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ending.ends_with("unfinished"))
 }
 
 /// A backup on its way.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 
-use stepgate_record::{Checkpoint, Event, NoteError, SignedNote, VerifierKeys, WitnessKey};
+use stepgate_record::{Checkpoint, Event, IntegrityFailed, NoteError, SignedNote, VerifierKeys, WitnessKey};
 
 use crate::files::{read_text, write_atomic};
 use crate::{Log, LogError};
@@ -88,12 +88,13 @@ impl Log {
     }
 
     /// Keeps a checkpoint of this log with the lines of witnesses, all of whom must be among `known`. Records
-    /// `witness.cosigned` for each that is new. Blocks the thread.
+    /// `witness.cosigned` for each that is new; of one of another history, `integrity.failed`. Blocks the thread.
     ///
     /// # Errors
     /// See [`CosignError`].
     pub fn cosign(&self, note: &SignedNote, known: &[WitnessKey]) -> Result<Cosigned, CosignError> {
         let shared = self.shared();
+        self.holds(&self.keys().verified_among(note)?)?;
         let witnesses = {
             let mut checkpoints = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
             let keys = checkpoints.keys().clone();
@@ -107,11 +108,6 @@ impl Log {
             let kept = kept.filter(|kept| keys.verified_among(kept).is_ok());
             if kept.as_ref().is_some_and(|kept| kept.text() != note.text()) {
                 let why = "another checkpoint of the same size was cosigned before".to_owned();
-                return Err(CosignError::NotOurs(why));
-            }
-            let durable = shared.frontier.lock().unwrap_or_else(PoisonError::into_inner).end();
-            if checkpoint.size > durable {
-                let why = format!("it covers {} records, there are {durable}", checkpoint.size);
                 return Err(CosignError::NotOurs(why));
             }
             let is_new = |witness: &&WitnessKey| {
@@ -138,6 +134,30 @@ impl Log {
             self.append_blocking(events, Vec::new())?;
         }
         Ok(Cosigned { checkpoint, witnesses })
+    }
+
+    /// Whether a checkpoint that our own key signed is of the records that are here. One that is not says that this log
+    /// was put back, or that somebody else has its key: that must not be lost with the command's output.
+    fn holds(&self, Checkpoint { size, root, .. }: &Checkpoint) -> Result<(), CosignError> {
+        let there = self.len();
+        if *size > there {
+            return Err(CosignError::NotOurs(format!("it covers {size} records, there are {there}")));
+        }
+        if self.frontier_at(*size)?.root() == Some(*root) {
+            return Ok(());
+        }
+        tracing::error!(
+            size,
+            "A CHECKPOINT THAT THIS LOG'S KEY SIGNED IS OF OTHER RECORDS THAN THIS LOG HAS"
+        );
+        let place = "a checkpoint that this log's key signed is of other records".to_owned();
+        let failed = IntegrityFailed { first: 0, end: *size, place };
+        self.append_blocking(vec![Event::IntegrityFailed(failed)], Vec::new())?;
+        let why = format!(
+            "this log's own key has signed another history of the first {size} records: the log was restored or \
+             altered, or its key is in other hands"
+        );
+        Err(CosignError::NotOurs(why))
     }
 }
 

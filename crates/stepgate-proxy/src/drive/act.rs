@@ -153,7 +153,8 @@ impl Drive {
     /// as one that may have read anybody's data.
     fn note_named(&mut self, state: &mut State, pending: &Pending) {
         let Some(tracked) = &self.tracked else { return };
-        for event in self.judge.named_subjects(tracked, pending) {
+        let (_, catalog) = self.session.resolves_by();
+        for event in self.judge.named_subjects(tracked, pending, catalog) {
             match self.judge.gate.log.note(&event) {
                 Ok(()) | Err(LogError::Full) => {}
                 Err(error) => return self.log_failed(state, &error),

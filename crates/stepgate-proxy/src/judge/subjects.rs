@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stepgate_record::{Event, KeySource, SeenSubjects};
-use stepgate_session::{Pending, TrackedKeys, is_one_text, text_of};
-use stepgate_sql::{Comparison, OperandClass, Written};
+use stepgate_session::{Pending, TrackedKeys, canonical_key, is_one_text, text_of};
+use stepgate_sql::{Catalog, Comparison, OperandClass, Written};
 use stepgate_types::{ColumnName, RelationName};
 
 use super::Judge;
@@ -55,9 +55,14 @@ impl Judge {
         }))
     }
 
-    /// The records of keys that the conditions of a statement name.
-    pub(crate) fn named_subjects(&self, tracked: &TrackedKeys, pending: &Pending) -> Vec<Event> {
-        let named = named(tracked, pending);
+    /// The records of keys that the conditions of a statement name, which the catalog tells the types of.
+    pub(crate) fn named_subjects(
+        &self,
+        tracked: &TrackedKeys,
+        pending: &Pending,
+        catalog: &Catalog,
+    ) -> Vec<Event> {
+        let named = named(tracked, pending, catalog);
         named
             .iter()
             .flat_map(|(column, Named { keys, more })| {
@@ -83,7 +88,11 @@ struct Named {
 }
 
 /// By the columns that are tracked and compared: of each, all that is known.
-fn named<'p>(tracked: &TrackedKeys, pending: &'p Pending) -> BTreeMap<&'p ColumnName, Named> {
+fn named<'p>(
+    tracked: &TrackedKeys,
+    pending: &'p Pending,
+    catalog: &Catalog,
+) -> BTreeMap<&'p ColumnName, Named> {
     let mut all: BTreeMap<&ColumnName, Named> = BTreeMap::new();
     let values = pending.compared();
     for predicate in pending.facts.iter().flat_map(|facts| facts.predicates.iter()) {
@@ -98,7 +107,8 @@ fn named<'p>(tracked: &TrackedKeys, pending: &'p Pending) -> BTreeMap<&'p Column
         }
         let place = predicate.operand.value.filter(|place| !place.rounded);
         let written = place.and_then(|place| Some((values.written(place)?, place.negated)));
-        match written.and_then(|(written, negated)| key(&written, negated, predicate.operand.class)) {
+        let of = catalog.type_of(&predicate.column);
+        match written.and_then(|(written, negated)| key(&written, negated, predicate.operand.class, of)) {
             Some((key, certain)) => {
                 keys.insert(key);
                 *more |= !certain;
@@ -116,22 +126,25 @@ fn is_held(pending: &Pending, ColumnName { relation, column }: &ColumnName) -> N
     Named { keys: BTreeSet::new(), more: !held }
 }
 
-/// A key as the server would show it, and whether that is certain: one text may equal another by its collation, and
-/// trailing spaces say nothing in some types.
-fn key(written: &Written<'_>, negated: bool, class: OperandClass) -> Option<(String, bool)> {
+/// A key as the server would show it, where the type of its column tells how, and whether that is certain: one text may
+/// equal another by its collation.
+fn key(written: &Written<'_>, negated: bool, class: OperandClass, of: Option<u32>) -> Option<(String, bool)> {
     let text = match written {
         Written::Text(text) => text.clone(),
-        Written::Binary(type_oid, value) => {
-            let text = text_of(*type_oid, true, value)?;
-            let certain = !negated && is_one_text(&text);
-            return Some((text, certain));
-        }
+        Written::Binary(type_oid, value) => text_of(*type_oid, true, value)?,
     };
-    let sign = if negated { "-" } else { "" };
+    let text = if negated { opposite(&text) } else { text };
+    if let Some(key) = of.and_then(|of| canonical_key(of, &text)) {
+        let certain = is_one_text(&key);
+        return Some((key, certain));
+    }
     match (text.parse::<i64>(), class) {
         // Of a column of numbers this is the number; of one of texts it is the text, and both may be meant.
-        (Ok(number), OperandClass::Number) => Some((format!("{sign}{number}"), true)),
-        (Ok(number), _) => Some((format!("{sign}{text}"), number.to_string() == text)),
+        (Ok(number), OperandClass::Number) => Some((number.to_string(), true)),
+        (Ok(number), _) => {
+            let certain = number.to_string() == text;
+            Some((text, certain))
+        }
         (Err(_), OperandClass::Number) => None,
         (Err(_), _) => {
             let certain = !negated && is_one_text(&text);
@@ -140,15 +153,25 @@ fn key(written: &Written<'_>, negated: bool, class: OperandClass) -> Option<(Str
     }
 }
 
+/// The text of a number, with a minus before it.
+fn opposite(text: &str) -> String {
+    let text = text.trim();
+    match text.strip_prefix('-') {
+        Some(rest) => rest.to_owned(),
+        None => format!("-{}", text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use stepgate_session::{Protocol, TransactionSoFar};
-    use stepgate_sql::{Catalog, SessionState, analyze};
+    use stepgate_sql::{SessionState, analyze};
 
     use super::*;
 
-    /// With tables `public.c` and `public.d` of columns `id` (a bigint) and `mail`.
+    /// With tables `public.c` and `public.d` of columns `id` (a bigint), `mail`, `guid` (a uuid), `price` (a numeric) and
+    /// `code` (a `char(9)`).
     fn catalog() -> Catalog {
         let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
         let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
@@ -161,7 +184,14 @@ mod tests {
                 "columns" => ["16400", "16401"]
                     .iter()
                     .flat_map(|oid| {
-                        [row(&[oid, "1", "id", "false", "20/-1"]), row(&[oid, "2", "mail", "false", "25/-1"])]
+                        [
+                            ("1", "id", "20/-1"),
+                            ("2", "mail", "25/-1"),
+                            ("3", "guid", "2950/-1"),
+                            ("4", "price", "1700/-1"),
+                            ("5", "code", "1042/13"),
+                        ]
+                        .map(|(number, name, of)| row(&[oid, number, name, "false", of]))
                     })
                     .collect(),
                 "schemas" => vec![row(&["public", ""]), row(&["pg_catalog", ""])],
@@ -193,7 +223,7 @@ mod tests {
         let relation = RelationName::new("public", "c");
         let tracked = TrackedKeys::new([(relation.clone(), column.to_owned())]);
         let pending = pending(sql);
-        let mut all = named(&tracked, &pending);
+        let mut all = named(&tracked, &pending, &catalog());
         let Named { keys, more } = all.remove(&ColumnName::new(relation, column))?;
         assert!(all.is_empty(), "{sql}");
         Some((keys.into_iter().collect(), more))
@@ -242,6 +272,48 @@ mod tests {
         }
     }
 
+    /// Whose data was read is asked by the key that results show; a literal in another spelling reads the same row.
+    #[test]
+    fn a_literal_is_told_as_its_column_shows_it_however_it_is_spelt() {
+        const SHOWN: &str = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        for (column, literal, key, more) in [
+            ("id", "42", "42", false),
+            ("id", "042", "42", false),
+            ("id", "'042'", "42", false),
+            ("id", "' +42'", "42", false),
+            ("id", "42.0", "42", false),
+            // That it computes nothing but the sign is not looked at.
+            ("id", "-'-42'", "42", true),
+            ("guid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", SHOWN, false),
+            ("guid", "'{a0eebc999c0b4ef8bb6d6bb9bd380a11}'", SHOWN, false),
+            ("price", "42.00", "42", false),
+            ("price", "'042.50'", "42.5", true),
+            ("code", "'ab  '", "ab", true),
+            ("mail", "'042'", "042", true),
+        ] {
+            let sql = format!("select id from c where {column} = {literal}");
+            assert_eq!(named_by(column, &sql), Some((vec![key.to_owned()], more)), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_bound_value_is_told_as_its_column_shows_it_whatever_its_format() {
+        let tracked = TrackedKeys::new([(RelationName::new("public", "c"), "id".to_owned())]);
+        for (sql, value, format, type_oid, key, more) in [
+            ("select mail from c where id = $1", &b"042"[..], 0, 0, "42", false),
+            ("select mail from c where id = $1", b" 42", 0, 23, "42", false),
+            ("select mail from c where id = $1", &42_i64.to_be_bytes(), 1, 20, "42", false),
+            ("select mail from c where id = -$1", &42_i32.to_be_bytes(), 1, 23, "-42", true),
+        ] {
+            let (values, formats, types) =
+                (vec![Some(Bytes::copy_from_slice(value))], vec![format], vec![type_oid]);
+            let pending = Pending { values, formats, types, ..pending(sql) };
+            let named: Vec<_> = named(&tracked, &pending, &catalog()).into_values().collect();
+            let expected = Named { keys: [key.to_owned()].into(), more };
+            assert_eq!(named, [expected], "{sql} {value:?}");
+        }
+    }
+
     /// A map of a hundred thousand tables costs a statement no more than one of a few.
     #[test]
     fn only_what_a_statement_compares_is_looked_up() {
@@ -249,7 +321,8 @@ mod tests {
         let of_c = [(RelationName::new("public", "c"), "id".to_owned())];
         let tracked = TrackedKeys::new(many.chain(of_c));
         let pending = pending("select mail from c where id = 7 and mail = 'x'");
-        let found: Vec<_> = named(&tracked, &pending).into_keys().map(ToString::to_string).collect();
+        let found: Vec<_> =
+            named(&tracked, &pending, &catalog()).into_keys().map(ToString::to_string).collect();
         assert_eq!(found, ["public.c.id"]);
     }
 }

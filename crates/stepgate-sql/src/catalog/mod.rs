@@ -178,6 +178,15 @@ impl Catalog {
         Some(relation.columns.iter().map(|column| column.name.as_str()))
     }
 
+    /// OID of the type of a base column; that of a domain is the domain's own.
+    #[must_use]
+    pub fn type_of(&self, ColumnName { relation, column }: &ColumnName) -> Option<u32> {
+        let relation = self.relation(self.find(&relation.schema, &relation.name)?)?;
+        let column = relation.columns.get(*relation.column_index.get(column)?)?;
+        // Of a relation that a session has made it is not known.
+        Some(column.of.0).filter(|of| *of != 0)
+    }
+
     /// The text of a definition that cannot be read now, if an older snapshot has the same one of the same view: all
     /// that it names has the same names still.
     fn same_definition(

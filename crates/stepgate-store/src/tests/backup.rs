@@ -11,6 +11,7 @@ use stepgate_record::verify::Anchor;
 
 use super::log::event;
 use super::sealing::fill;
+use crate::backup::sealed_at;
 use crate::testing::{open, open_sealing, options, vault, wait_for_seals};
 use crate::{BackupError, Change, Log, LogOptions, RestoreError, Side, verify_dir};
 
@@ -70,6 +71,66 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
     let first = log.backup(to.path(), None).unwrap();
     let again = log.backup(to.path(), None).unwrap();
     assert!(again.there >= first.there && again.there > 2 && again.bytes < first.bytes + 4096);
+}
+
+/// Its records of after that moment are not the backup's, and those of before are in no other file.
+#[test]
+fn a_segment_that_is_sealed_after_the_moment_of_a_backup_is_copied_as_it_was() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    for more in [SEGMENT - 1, SEGMENT, 3 * SEGMENT] {
+        fill(&log, 20);
+        wait_for_seals(&log);
+        let (later, sealed) = (log.clone(), log.shared().archive.sealed_to());
+        crate::fault::then("backup: moment", move || {
+            fill(&later, more);
+            wait_for_seals(&later);
+        });
+        let done = log.backup(to.path(), None).unwrap();
+        assert!(log.shared().archive.sealed_to() > sealed, "nothing was sealed meanwhile");
+        let copy = restored(to.path());
+        verify_dir(copy.path(), None).unwrap();
+        let copy = open(copy.path()).unwrap();
+        assert_eq!(copy.frontier_at(done.size).unwrap().root(), Some(done.root));
+        assert_eq!(copy.read(0, done.size).filter(Result::is_ok).count() as u64, done.size);
+    }
+    let seals = log.shared().archive.seals();
+    for size in 0..=log.len() {
+        let (sealed, rest) = seals.split_at(sealed_at(&seals, size).len());
+        assert!(sealed.iter().all(|seal| seal.end <= size) && rest.iter().all(|seal| seal.end > size));
+    }
+}
+
+/// A way notes what has left by a new file that takes the old one's name, whatever else goes on.
+#[test]
+fn what_ways_and_sinks_write_meanwhile_fails_no_backup() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open(dir.path()).unwrap();
+    let sinks = dir.path().join("sinks");
+    fs::create_dir(&sinks).unwrap();
+    fs::write(sinks.join("file-ab.checkpoint-unfinished"), "half").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writes = {
+        let (sinks, stop) = (sinks.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                for name in ["file-cd", "webhook-ef", "email-01"] {
+                    let unfinished = sinks.join(format!("{name}.checkpoint-unfinished"));
+                    fs::write(&unfinished, "{}").unwrap();
+                    fs::rename(unfinished, sinks.join(format!("{name}.checkpoint-sent"))).unwrap();
+                }
+            }
+        })
+    };
+    crate::testing::until("a first one", || sinks.join("email-01.checkpoint-sent").exists());
+    let done: Vec<_> = (0..20).map(|_| log.backup(to.path(), None)).collect();
+    stop.store(true, Ordering::Relaxed);
+    writes.join().unwrap();
+    done.into_iter().for_each(|done| drop(done.unwrap()));
+    let copy = restored(to.path());
+    let names: Vec<_> =
+        fs::read_dir(copy.path().join("sinks")).unwrap().map(|it| it.unwrap().path()).collect();
+    assert!(!names.is_empty() && names.iter().all(|path| path.extension().unwrap() == "checkpoint-sent"));
 }
 
 #[test]

@@ -254,6 +254,37 @@ fn cosignatures_of_known_witnesses_are_kept_and_recorded_once_and_others_refused
     assert_eq!(verify_dir(dir.path(), Some(&demand(&[&three]))).unwrap_err().place, Place::Checkpoint);
 }
 
+/// Whoever has the log's key can sign another history, and a witness that has never seen ours takes it.
+#[test]
+fn a_cosigned_fork_by_the_logs_own_key_is_refused_and_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    appends(&log, 20);
+    let witness = Cosigner::new("one", &[5; 32]).unwrap();
+    let ours = note(&log.checkpoint().unwrap());
+    let Checkpoint { origin, size, root } = Checkpoint::of(&ours).unwrap();
+    let other = log.frontier_at(size - 1).unwrap().root().unwrap();
+    let signer = crate::keys::signer(&log.shared().vault, &origin, 0).unwrap();
+    let (mut failed, forks) = (Vec::new(), [size, size - 7, 1]);
+    for size in forks {
+        let fork = Checkpoint { origin: origin.clone(), size, root: other }.sign(&signer);
+        let taken = log.cosign(&witness.cosign(&fork, 10), &[witness.key()]);
+        assert!(
+            matches!(&taken, Err(CosignError::NotOurs(why)) if why.contains("another history")),
+            "{taken:?}"
+        );
+        let Event::IntegrityFailed(record) = log.tail(1).unwrap()[0].event.clone() else { panic!() };
+        failed.push((record.first, record.end));
+    }
+    assert_eq!(failed, forks.map(|size| (0, size)));
+    assert!(cosigned_files(dir.path()).is_empty());
+    // More than there is is refused as before, and what is ours is taken, also of before.
+    let longer = Checkpoint { origin: origin.clone(), size: 1_000, root }.sign(&signer);
+    let taken = log.cosign(&witness.cosign(&longer, 10), &[witness.key()]);
+    assert!(matches!(&taken, Err(CosignError::NotOurs(why)) if why.contains("1000 records")), "{taken:?}");
+    assert_eq!(log.cosign(&witness.cosign(&ours, 10), &[witness.key()]).unwrap().checkpoint.root, root);
+}
+
 #[test]
 fn a_cosigned_checkpoint_never_keeps_the_gate_from_starting_and_a_bad_one_is_named() {
     let dir = tempfile::tempdir().unwrap();

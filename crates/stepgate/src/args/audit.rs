@@ -214,12 +214,15 @@ pub(crate) enum ExportFormat {
 pub(crate) enum ReportCommand {
     /// Whose data a subject's is: who read what of it
     #[command(
-        after_help = "Example:\n  stepgate audit report subject-access --subject customers:42 -o html --out access.html\n\nNeeds audit.track_subjects; what happened before that was on is only possible, not certain."
+        after_help = "Examples:\n  stepgate audit report subject-access --subject customers:42 -o html --out access.html\n  stepgate audit report subject-access --subject customers:42 --database shop\n\nNeeds audit.track_subjects; what happened before that was on is only possible, not certain. Integers, numerics and UUIDs are found however they are spelt; a text only as it is stored."
     )]
     SubjectAccess {
         /// `relation:key`.
         #[arg(long, value_name = "RELATION:KEY")]
         subject: String,
+        /// In this database alone: the same key may be somebody else's in another.
+        #[arg(long, value_name = "NAME")]
+        database: Vec<String>,
         #[command(flatten)]
         report: ReportArgs,
     },
@@ -232,7 +235,7 @@ pub(crate) enum ReportCommand {
         #[command(flatten)]
         report: ReportArgs,
     },
-    /// Who asked, who approved, and what was done with it
+    /// Who asked, who approved, and what was done with it; policies, resets and break-glass as well
     #[command(after_help = "Example:\n  stepgate audit report approvals --since 90d -o csv")]
     Approvals {
         #[command(flatten)]
@@ -252,7 +255,7 @@ pub(crate) struct ReportArgs {
     /// How to write it.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: ReportFormat,
-    /// Where to write; default: standard output.
+    /// Where to write, a file that is not there yet; default: standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

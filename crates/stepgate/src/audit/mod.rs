@@ -89,11 +89,7 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
-        AuditCommand::Report(command) => {
-            let config = Config::load(config)?;
-            report::known(&config, command)?;
-            report::run(&Link::open(&config)?, command, SystemClock.now())
-        }
+        AuditCommand::Report(command) => report::run(&Config::load(config)?, command, SystemClock.now()),
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
     }
 }

@@ -100,13 +100,14 @@ pub(super) fn search(
             .map_err(|_| Failure::unreachable("nobody listens to the answer"))?;
     }
     let cut = found == limit.min(MOST);
-    let mut said = unknown(store, &asked)?;
+    let mut said: Vec<String> =
+        unnamed(store, &asked)?.into_iter().map(|said| format!("note: {said}")).collect();
     said.extend(cut.then(|| format!("the first {found}; there may be more: see --limit")));
     Ok((!said.is_empty()).then(|| said.join("\nstepgate: ")))
 }
 
-/// Values of the filter that no record at all names: misspelt, perhaps.
-fn unknown(store: &Store, filter: &Filter) -> Result<Vec<String>, Failure> {
+/// What of the filter no record at all names: misspelt, perhaps.
+pub(super) fn unnamed(store: &Store, filter: &Filter) -> Result<Vec<String>, Failure> {
     let mut asked: Vec<(&str, &String, Filter)> = Vec::new();
     let alone = |text: &String| vec![text.clone()];
     for text in &filter.label {
@@ -127,7 +128,7 @@ fn unknown(store: &Store, filter: &Filter) -> Result<Vec<String>, Failure> {
         let how = Search { reverse: true, scan: false, end: u64::MAX };
         let finds = Finds::search(&store.finder, &filter, how, 1).map_err(|error| log_error(&error))?;
         if finds.len() == 0 {
-            said.push(format!("note: no record names {what} {text:?}"));
+            said.push(format!("no record names {what} {text:?}"));
         }
     }
     Ok(said)

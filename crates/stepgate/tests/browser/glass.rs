@@ -125,5 +125,20 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
         assert!(found.contains(&format!("\"break_glass.{kind}\"")), "{kind}: {found}");
     }
     assert!(found.contains("in order"), "{found}");
+    let report = run(&["audit", "report", "approvals", "-o", "json"], "").ok().unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let row = &report["sections"]["break_glass"][0];
+    for (column, said) in [
+        ("glass", glass.as_str()),
+        ("person", "dana"),
+        ("reason", "the shop is down"),
+        ("why", "revoked"),
+        ("ended_by", "dana"),
+        ("reviewed_by", "olga"),
+        ("comment", "in order"),
+    ] {
+        assert_eq!(row[column], said, "{column}: {report:#}");
+    }
+    assert!(row["uses"].as_u64() >= Some(3) && row["reviewed"].is_string(), "{report:#}");
     assert!(found.contains("statement.decided") && !world.gate.log().contains("the shop is down"), "{found}");
 }

@@ -5,6 +5,7 @@
 mod commands;
 mod dead;
 mod forms;
+mod keeping;
 mod killed;
 mod mail;
 mod notices;

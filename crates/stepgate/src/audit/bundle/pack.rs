@@ -110,11 +110,11 @@ pub(crate) fn free_file(path: &Path) -> Result<(), Failure> {
             refused("is a symbolic link", "name what it leads to, or another file that is not there yet")
         }
         Ok(there) if there.is_file() || there.is_dir() => {
-            refused("exists already", "give the export another name, or remove it")
+            refused("exists already", "name a file that is not there yet, or remove that one")
         }
         Ok(_) => refused(
             "is no file, but a device, pipe or socket",
-            "name a file that is not there yet; lines alone go to standard output without --out",
+            "name a file that is not there yet; without --out, lines and reports go to standard output",
         ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Failure::file("write", path, &error)),

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use stepgate_record::Filter;
-use stepgate_store::Search;
 use stepgate_types::Timestamp;
 
 use super::Head;
@@ -53,8 +52,7 @@ pub(super) fn head(making: &Making<'_>, title: &str, filter: &str) -> Result<Hea
 fn policies(making: &Making<'_>) -> Result<Vec<String>, Failure> {
     let filter = Filter { kind: vec!["policy.loaded".to_owned()], until: making.until, ..Filter::default() };
     let mut found: Vec<(Timestamp, String)> = Vec::new();
-    let how = Search { reverse: false, scan: false, end: u64::MAX };
-    making.each_of(&filter, how, &mut |record, fields| {
+    making.each_of(&filter, making.in_order(), &mut |record, fields| {
         let sha256 = text(fields, "policy_sha256").to_owned();
         if found.last().is_some_and(|(_, last)| *last == sha256) {
             return;

@@ -34,9 +34,14 @@ impl Making<'_> {
         Filter { since: self.since, until: self.until, ..Filter::default() }
     }
 
+    /// By an index, the oldest first.
+    pub(super) const fn in_order(&self) -> Search {
+        Search { reverse: false, scan: false, end: u64::MAX }
+    }
+
     /// Hands on the records that pass, with names in place of commitments. Names in the filter are looked up.
     pub(super) fn each(&self, filter: &Filter, each: Each<'_>) -> Result<(), Failure> {
-        self.each_of(filter, Search { reverse: false, scan: false, end: u64::MAX }, each)
+        self.each_of(filter, self.in_order(), each)
     }
 
     pub(super) fn each_of(&self, filter: &Filter, how: Search, each: Each<'_>) -> Result<(), Failure> {
@@ -107,7 +112,7 @@ pub(crate) fn make(
     let report = match asked {
         Asked::Activity { person } => activity::make(&making, person)?,
         Asked::Approvals {} => approvals::make(&making)?,
-        Asked::SubjectAccess { relation, key } => subject::make(&making, relation, key)?,
+        Asked::SubjectAccess { relation, key, database } => subject::make(&making, relation, key, database)?,
     };
     let Report { mut head, sections } = report.body;
     // Recorded before anything of it is shown; the head then names a tree that covers that as well.
@@ -136,6 +141,6 @@ pub(super) struct Made {
 
 /// Too much for one report.
 pub(super) fn too_much() -> Failure {
-    Failure::usage(format!("there are more than {MOST_COUNTED} statements in this period"))
+    Failure::usage(format!("there are more than {MOST_COUNTED} statements or sessions in this period"))
         .hint("narrow it down with --since and --until, or use `stepgate audit export`")
 }

@@ -18,13 +18,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub(crate) use known::known;
 pub(crate) use make::make;
 
 use super::AuditOperator;
-use super::bundle::sync_parent;
+use super::bundle::{free_file, sync_parent};
 use super::filter::{in_order, time};
 use crate::args::{ReportArgs, ReportCommand, ReportFormat};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator, Reply};
 use crate::output;
@@ -38,8 +38,13 @@ pub(crate) enum Asked {
     Activity { person: PersonName },
     /// Who asked, who approved.
     Approvals {},
-    /// Who read what of a subject.
-    SubjectAccess { relation: String, key: String },
+    /// Who read what of a subject; in these databases, or in all.
+    SubjectAccess {
+        relation: String,
+        key: String,
+        #[serde(default)]
+        database: Vec<String>,
+    },
 }
 
 /// The beginning of a report: what it is of, and what it can be checked with.
@@ -141,26 +146,24 @@ impl Report {
 }
 
 /// Has a report made, and writes it.
-pub(crate) fn run(link: &Link, command: &ReportCommand, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn run(config: &Config, command: &ReportCommand, now: Timestamp) -> Result<(), Failure> {
     let (asked, args) = match command {
         ReportCommand::Activity { person, report } => (Asked::Activity { person: person.clone() }, report),
         ReportCommand::Approvals { report } => (Asked::Approvals {}, report),
-        ReportCommand::SubjectAccess { subject, report } => {
-            let (relation, key) =
-                subject.rsplit_once(':').filter(|(_, key)| !key.is_empty()).ok_or_else(|| {
-                    Failure::usage(format!("{subject:?} names no subject"))
-                        .hint("write relation:key, such as --subject customers:42")
-                })?;
-            (Asked::SubjectAccess { relation: relation.to_owned(), key: key.to_owned() }, report)
+        ReportCommand::SubjectAccess { subject, database, report } => {
+            let (relation, key) = known::subject(config, subject)?;
+            (Asked::SubjectAccess { relation, key, database: database.clone() }, report)
         }
     };
     let ReportArgs { since, until, output, out } = args;
     let since = since.as_deref().map(|text| time(text, now)).transpose()?;
     let until = until.as_deref().map(|text| time(text, now)).transpose()?;
     in_order(since, until)?;
+    // Nothing is made, and recorded as made, that could not be written.
+    out.as_deref().map_or(Ok(()), free_file)?;
     let mut report = Report::default();
     let command = Operator::audit(AuditOperator::Report { report: asked, since, until });
-    link.send(command, &mut |reply| {
+    Link::open(config)?.send(command, &mut |reply| {
         if let Reply::Row(row) = reply {
             report
                 .take(serde_json::from_value(row).map_err(|error| Failure::unreachable(error.to_string()))?);
@@ -177,13 +180,13 @@ pub(crate) fn run(link: &Link, command: &ReportCommand, now: Timestamp) -> Resul
     }
 }
 
-/// It has its name only once it is whole.
+/// It has its name only once it is whole, and takes it from nothing that is there.
 fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
     sync_parent(path)
 }
 

@@ -1,14 +1,17 @@
 //! Who read what of a subject: what is certain, and what is only possible.
 
+mod notes;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 use stepgate_record::{Filter, Record};
-use stepgate_store::Search;
+use stepgate_session::key_spellings;
 use stepgate_types::SessionId;
 
 use super::make::{MOST_COUNTED, MOST_ROWS, Made, Making, labels, number, text, texts, too_much};
 use super::{Head, Report, Section};
+use crate::audit::search::unnamed;
 use crate::failure::Failure;
 
 /// Sessions that are looked up at once.
@@ -36,13 +39,19 @@ const COLUMNS: [&str; 12] = [
 /// A statement, by its session and its number there.
 type Id = (String, u64);
 
+/// A key as records may tell it, and how they do.
+struct Spelt {
+    key: String,
+    hash: String,
+}
+
 /// What was seen of the keys of a statement.
 #[derive(Default)]
 struct Seen {
-    /// A result showed this subject's key.
-    shown: bool,
-    /// A condition named it.
-    named: bool,
+    /// A result showed this subject's key: the first of its spellings that did.
+    shown: Option<usize>,
+    /// A condition named it, likewise.
+    named: Option<usize>,
     /// There may be other keys than those that results showed, or that conditions named.
     more_shown: bool,
     more_named: bool,
@@ -93,44 +102,70 @@ struct Reads {
     seen: HashMap<Id, Seen>,
     ran: BTreeMap<Id, Ran>,
     /// Named this subject, and did not run.
-    refused: BTreeMap<Id, (String, String, String)>,
+    refused: BTreeMap<Id, Refused>,
+    /// How the key may be spelt, as whoever asks spelt it first.
+    spelt: Vec<Spelt>,
+    /// None: in all.
+    databases: Vec<String>,
     too_many: bool,
 }
 
-pub(super) fn make(making: &Making<'_>, relation: &str, key: &str) -> Result<Made, Failure> {
-    let relation = if relation.contains('.') { relation.to_owned() } else { format!("public.{relation}") };
-    let mut hash = making.store.vault.hmac_hex(&format!("subject/{relation}"), key.as_bytes());
-    hash.truncate(32);
-    let of =
-        |kind: &str| Filter { table: vec![relation.clone()], kind: vec![kind.to_owned()], ..making.period() };
-    let mut reads = Reads::default();
-    making.each(&of("statement.subjects"), &mut |_, fields| reads.keys(fields, &hash))?;
-    making.each(&of("statement.decided"), &mut |record, fields| reads.decided(record, fields))?;
-    if reads.too_many {
-        return Err(too_much());
-    }
+/// A statement that did not run.
+struct Refused {
+    at: String,
+    person: String,
+    database: String,
+    verdict: String,
+}
+
+pub(super) fn make(
+    making: &Making<'_>,
+    relation: &str,
+    key: &str,
+    databases: &[String],
+) -> Result<Made, Failure> {
+    let spelt = key_spellings(key).into_iter().map(|key| {
+        let mut hash = making.store.vault.hmac_hex(&format!("subject/{relation}"), key.as_bytes());
+        hash.truncate(32);
+        Spelt { key, hash }
+    });
+    let of = |kind: &str| Filter {
+        table: vec![relation.to_owned()],
+        kind: vec![kind.to_owned()],
+        ..making.period()
+    };
+    let mut reads = Reads { spelt: spelt.collect(), databases: databases.to_vec(), ..Reads::default() };
+    making.each(&of("statement.subjects"), &mut |_, fields| reads.keys(fields))?;
+    let decided = Filter { database: databases.to_vec(), ..of("statement.decided") };
+    making.each(&decided, &mut |record, fields| reads.decided(record, fields))?;
+    reads.bounded()?;
     let mut sessions: BTreeSet<&String> = reads.ran.keys().map(|(session, _)| session).collect();
     // What fetches from a cursor may not say which relation it reaches.
-    sessions.extend(
-        reads.seen.iter().filter(|(_, seen)| seen.shown || seen.named).map(|((session, _), _)| session),
-    );
+    sessions
+        .extend(reads.seen.iter().filter(|(_, seen)| seen.hit().is_some()).map(|((session, _), _)| session));
     let sessions: Vec<SessionId> = sessions.into_iter().filter_map(|session| session.parse().ok()).collect();
     for sessions in sessions.chunks(AT_ONCE) {
         let kind = ["statement.decided", "statement.completed"].map(str::to_owned).to_vec();
         let filter = Filter { session: sessions.to_vec(), kind, ..Filter::default() };
         making.each(&filter, &mut |record, fields| reads.complete(record, fields))?;
     }
-    let since = tracked_since(making)?;
-    let filter = Filter { table: vec![relation.clone()], ..making.period() };
+    reads.bounded()?;
+    let mut notes = reads.notes(tracked_since(making)?.as_deref());
+    notes.extend(unnamed(making.store, &Filter { database: databases.to_vec(), ..Filter::default() })?);
+    let filter = Filter { table: vec![relation.to_owned()], database: databases.to_vec(), ..making.period() };
     let mut recorded = serde_json::to_value(&filter).unwrap_or_default();
     if let Value::Object(recorded) = &mut recorded {
-        recorded.insert("subject".to_owned(), json!(hash));
+        let hashes: Vec<&str> = reads.spelt.iter().map(|spelt| spelt.hash.as_str()).collect();
+        recorded.insert("subject".to_owned(), json!(hashes));
     }
+    let within =
+        if databases.is_empty() { String::new() } else { format!(" in {}", databases.join(" and ")) };
+    let title = format!("Subject access: {relation}:{key}{within}");
     Ok(Made {
         filter: recorded.to_string(),
-        shown_filter: format!("statements that reach {relation}"),
+        shown_filter: format!("statements that reach {relation}{within}"),
         records: reads.records,
-        body: reads.report(&relation, key, since.as_deref()),
+        body: reads.report(title, notes),
     })
 }
 
@@ -138,8 +173,7 @@ pub(super) fn make(making: &Making<'_>, relation: &str, key: &str) -> Result<Mad
 fn tracked_since(making: &Making<'_>) -> Result<Option<String>, Failure> {
     let filter = Filter { kind: vec!["statement.subjects".to_owned()], ..Filter::default() };
     let mut first = None;
-    let how = Search { reverse: false, scan: false, end: u64::MAX };
-    making.each_until(&filter, how, &mut |record, _| {
+    making.each_until(&filter, making.in_order(), &mut |record, _| {
         first = Some(record.at.to_string());
         false
     })?;
@@ -150,22 +184,38 @@ fn id(fields: &Map<String, Value>) -> Id {
     (text(fields, "session").to_owned(), number(fields, "statement"))
 }
 
+impl Seen {
+    /// By which spelling it has to do with this subject, if it has.
+    fn hit(&self) -> Option<usize> {
+        first(self.shown, self.named)
+    }
+}
+
+/// The one that comes first in the list of spellings.
+fn first(one: Option<usize>, other: Option<usize>) -> Option<usize> {
+    one.into_iter().chain(other).min()
+}
+
 impl Reads {
-    fn keys(&mut self, fields: &Map<String, Value>, hash: &str) {
+    fn bounded(&self) -> Result<(), Failure> {
+        if self.too_many { Err(too_much()) } else { Ok(()) }
+    }
+
+    fn keys(&mut self, fields: &Map<String, Value>) {
         self.records += 1;
         if self.seen.len() >= MOST_COUNTED {
             self.too_many = true;
             return;
         }
+        let hit = self.spelt.iter().position(|spelt| texts(fields, "hashes").any(|it| it == spelt.hash));
         let seen = self.seen.entry(id(fields)).or_default();
-        let hit = texts(fields, "hashes").any(|it| it == hash);
         let more = fields.get("more").and_then(Value::as_bool).unwrap_or(true);
         if text(fields, "source") == "output" {
             seen.output = true;
-            seen.shown |= hit;
+            seen.shown = first(seen.shown, hit);
             seen.more_shown |= more;
         } else {
-            seen.named |= hit;
+            seen.named = first(seen.named, hit);
             seen.more_named |= more;
             let keys = u64::try_from(texts(fields, "hashes").count()).unwrap_or(u64::MAX);
             seen.keys = seen.keys.saturating_add(keys);
@@ -181,9 +231,14 @@ impl Reads {
         let id = id(fields);
         let verdict = text(fields, "verdict");
         if !matches!(verdict, "forward" | "monitor" | "overtaken") {
-            if self.seen.get(&id).is_some_and(|seen| seen.named) {
-                let said = (record.at.to_string(), text(fields, "person").to_owned(), verdict.to_owned());
-                self.refused.insert(id, said);
+            if self.seen.get(&id).is_some_and(|seen| seen.named.is_some()) {
+                let refused = Refused {
+                    at: record.at.to_string(),
+                    person: text(fields, "person").to_owned(),
+                    database: text(fields, "database").to_owned(),
+                    verdict: verdict.to_owned(),
+                };
+                self.refused.insert(id, refused);
             }
             return;
         }
@@ -207,8 +262,10 @@ impl Reads {
     fn complete(&mut self, record: &Record, fields: &Map<String, Value>) {
         let id = id(fields);
         if text(fields, "type") == "statement.decided" {
-            if !self.ran.contains_key(&id) && self.seen.get(&id).is_some_and(|seen| seen.shown || seen.named)
-            {
+            let database = text(fields, "database");
+            let asked_for = self.databases.is_empty() || self.databases.iter().any(|name| name == database);
+            let hit = || self.seen.get(&id).is_some_and(|seen| seen.hit().is_some());
+            if asked_for && !self.ran.contains_key(&id) && hit() {
                 self.decided(record, fields);
             }
         } else if let Some(ran) = self.ran.get_mut(&id) {
@@ -238,37 +295,39 @@ impl Reads {
     }
 
     /// Whether a statement certainly had to do with this subject, and how, or why it may have; `None`: it had not.
-    fn how(seen: Option<&Seen>, ran: &Ran) -> Option<(bool, &'static str)> {
-        let shown = seen.is_some_and(|seen| seen.shown);
-        let named = seen.is_some_and(|seen| seen.named) && ran.certain;
+    fn how(&self, seen: Option<&Seen>, ran: &Ran) -> Option<(bool, String)> {
+        let shown = seen.and_then(|seen| seen.shown);
+        let named = seen.and_then(|seen| seen.named).filter(|_| ran.certain);
         let how = match (shown, named) {
-            (true, true) => "shown and named",
-            (true, false) => "shown",
-            (false, true) if ran.failed => "named; it ended in an error",
-            (false, true) if ran.kinds.iter().any(|kind| WRITES.contains(&kind.as_str())) => {
+            (Some(_), Some(_)) => "shown and named",
+            (Some(_), None) => "shown",
+            (None, Some(_)) if ran.failed => "named; it ended in an error",
+            (None, Some(_)) if ran.kinds.iter().any(|kind| WRITES.contains(&kind.as_str())) => {
                 "named, and written"
             }
-            (false, true) if ran.rows == Some(0) => "named; it gave no rows",
-            (false, true) => "named",
-            (false, false) => return Some((false, Self::possible(seen, ran)?)),
+            (None, Some(_)) if ran.rows == Some(0) => "named; it gave no rows",
+            (None, Some(_)) => "named",
+            (None, None) => return Some((false, Self::possible(seen, ran)?.to_owned())),
         };
+        let other = first(shown, named).filter(|at| *at > 0).and_then(|at| self.spelt.get(at));
+        let how = other.map_or(how.to_owned(), |spelt| format!("{how}, as {:?}", spelt.key));
         Some((true, how))
     }
 
-    fn report(self, relation: &str, key: &str, tracked_since: Option<&str>) -> Report {
+    fn report(self, title: String, mut notes: Vec<String>) -> Report {
         let mut certain =
             Section::new("certain", "Certain: its key was shown, or named by a condition", &COLUMNS);
         let mut with_why = COLUMNS;
         with_why[3] = "why";
         let mut possible =
             Section::new("possible", "Possible: nobody can tell from what is recorded", &with_why);
-        let mut people: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut people: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
         let (mut certain_cut, mut possible_cut) = (0_u64, 0_u64);
-        let mut in_order: Vec<_> = self.ran.into_iter().collect();
+        let mut in_order: Vec<_> = self.ran.iter().collect();
         in_order.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at));
         for (id, ran) in in_order {
-            let Some((is_certain, how)) = Self::how(self.seen.get(&id), &ran) else { continue };
-            let count = people.entry(ran.person.clone()).or_default();
+            let Some((is_certain, how)) = self.how(self.seen.get(id), ran) else { continue };
+            let count = people.entry((&ran.person, &ran.database)).or_default();
             let (section, cut, count) = if is_certain {
                 (&mut certain, &mut certain_cut, &mut count.0)
             } else {
@@ -276,53 +335,37 @@ impl Reads {
             };
             *count += 1;
             if section.rows.len() < MOST_ROWS {
-                section.rows.push(ran.row(&id, how));
+                section.rows.push(ran.row(id, &how));
             } else {
                 *cut += 1;
             }
         }
-        let mut by_person = Section::new("people", "Who", &["person", "certain", "possible"]);
+        let mut by_person = Section::new("people", "Who", &["person", "database", "certain", "possible"]);
         by_person.rows = people
             .into_iter()
-            .map(|(person, (certain, possible))| vec![json!(person), json!(certain), json!(possible)])
+            .map(|((person, database), (certain, possible))| {
+                vec![json!(person), json!(database), json!(certain), json!(possible)]
+            })
             .collect();
         let mut refused = Section::new(
             "not_run",
             "Named, and did not run",
-            &["at", "person", "verdict", "session", "number"],
+            &["at", "person", "database", "verdict", "session", "number"],
         );
         refused.rows = self
             .refused
             .into_iter()
             .take(MOST_ROWS)
-            .map(|((session, number), (at, person, verdict))| {
-                vec![json!(at), json!(person), json!(verdict), json!(session), json!(number)]
+            .map(|((session, number), Refused { at, person, database, verdict })| {
+                vec![json!(at), json!(person), json!(database), json!(verdict), json!(session), json!(number)]
             })
             .collect();
-        let mut notes = notes(tracked_since);
         for (what, cut) in [("certain", certain_cut), ("possible", possible_cut)] {
             if cut > 0 {
                 notes.push(format!("{cut} more that are {what} are not listed: narrow the period down."));
             }
         }
-        let head = Head { title: format!("Subject access: {relation}:{key}"), facts: Vec::new(), notes };
+        let head = Head { title, facts: Vec::new(), notes };
         Report { head, sections: vec![by_person, certain, possible, refused] }
     }
-}
-
-/// What the words of the report mean, and since when there is anything to be certain of.
-fn notes(tracked_since: Option<&str>) -> Vec<String> {
-    vec![
-        "Certain is a statement whose result showed the subject's key, or one that named it in a condition and of \
-         which it is known exactly what it reads. Possible is every other statement that reached the relation and \
-         of which not all keys were seen: aggregates, exports, more than 1,000 keys, views, statements that are \
-         not fully understood. What is in neither list showed keys, and not this one."
-            .to_owned(),
-        match tracked_since {
-            Some(at) => format!("Keys have been recorded since {at}; before that, everything is only possible."),
-            None => "No key was ever recorded: audit.track_subjects is off, or the map names no subject_key. \
-                     Everything is only possible."
-                .to_owned(),
-        },
-    ]
 }
