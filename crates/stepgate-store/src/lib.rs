@@ -9,6 +9,7 @@ mod check;
 mod check_beside;
 mod check_single;
 mod checkpoints;
+mod choice;
 mod cosigned;
 mod cursor;
 mod delegations;
