@@ -26,7 +26,7 @@ pub(crate) use analyze::{AnalyzeArgs, InputFormat};
 pub(crate) use approve::ApprovePolicyArgs;
 pub(crate) use asker::AskerArgs;
 pub(crate) use audit::{
-    AuditCommand, AuditVerifyArgs, ExportFormat, FilterArgs, Named, ReportArgs, ReportCommand, ReportFormat,
+    AuditCommand, AuditVerifyArgs, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat,
     SinkCommand, VerifyFormat,
 };
 pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};

@@ -345,3 +345,20 @@ pub(crate) enum VerifyFormat {
     /// One JSON object.
     Json,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_named_or_given_by_the_digits_that_stand_for_them_once_they_are_erased() {
+        let named = |text: &str| text.parse::<Named>().map(|named| named.to_string());
+        assert_eq!(named("dana").unwrap(), "dana");
+        assert_eq!(named(&"AB".repeat(32)).unwrap(), "ab".repeat(32));
+        // The longest name is one letter shorter.
+        assert_eq!(named(&"a".repeat(63)).unwrap(), "a".repeat(63));
+        for wrong in ["Dana", "", &"g".repeat(64), &"a".repeat(65)] {
+            assert!(named(wrong).is_err(), "{wrong}");
+        }
+    }
+}

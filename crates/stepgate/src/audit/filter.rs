@@ -217,7 +217,6 @@ fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Named;
 
     const NOW: Timestamp = Timestamp::from_micros(1_795_318_325_000_001);
 
@@ -327,18 +326,6 @@ mod tests {
             ["192.0.2.0/8", "192.0.2.0/64", "2001:db8::/24", "/24", "192.0.2.0/", "192.0.2.7:5432", "Others"]
         {
             assert!(as_found(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn people_are_named_or_given_by_the_digits_that_stand_for_them_once_they_are_erased() {
-        let named = |text: &str| text.parse::<Named>().map(|named| named.to_string());
-        assert_eq!(named("dana").unwrap(), "dana");
-        assert_eq!(named(&"AB".repeat(32)).unwrap(), "ab".repeat(32));
-        // The longest name is one letter shorter.
-        assert_eq!(named(&"a".repeat(63)).unwrap(), "a".repeat(63));
-        for wrong in ["Dana", "", &"g".repeat(64), &"a".repeat(65)] {
-            assert!(named(wrong).is_err(), "{wrong}");
         }
     }
 }
