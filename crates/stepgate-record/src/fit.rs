@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::canonical::{MAX_SAFE, canonical};
 use crate::fitted::Fitted;
+use crate::group::MAX_PARTS;
 use crate::record::{MAX_RECORD_BYTES, RecordError};
 use crate::{Continued, Event};
 
@@ -32,9 +33,6 @@ const TEXTS: [&str; 1] = ["normalised"];
 
 /// And one that might in records of the first format.
 const ONCE: &str = "client";
-
-/// The most records that one goes on in: 64 KiB in all. What is beyond is lost, and marked as `shortened`.
-const MAX_PARTS: usize = 16;
 
 /// Bytes of entries or text in one of them, in canonical form: the rest of it is some 400 bytes.
 const PART_BYTES: usize = 3_500;
@@ -196,7 +194,8 @@ impl Fitting {
                 _ => {}
             }
         }
-        parts.truncate(MAX_PARTS);
+        // What is beyond is lost, and marked as `shortened`.
+        parts.truncate(usize::try_from(MAX_PARTS).unwrap_or_default());
         Ok(parts)
     }
 

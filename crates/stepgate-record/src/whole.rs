@@ -56,7 +56,7 @@ impl Joiner {
 }
 
 /// The record with what it went on in; as it is where that does not make an event.
-fn joined(record: Record, parts: Vec<Continued>) -> Record {
+pub(crate) fn joined(record: Record, parts: Vec<Continued>) -> Record {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(&record.event) else { return record };
     for Continued { field, values, text, .. } in parts {
         match fields.get_mut(&field) {

@@ -51,7 +51,7 @@ pub(crate) const NOTE: &str = "manifest.note";
 pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const FILES: &str = "files";
 pub(crate) const ENTRIES: &str = "beside.entries";
-const MARK: &str = "backup.json";
+pub(crate) const MARK: &str = "backup.json";
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -404,11 +404,16 @@ fn read_small(path: &Path, data: &Path, into: &mut BTreeMap<String, Vec<u8>>) ->
     Ok(())
 }
 
+/// The text of [`MARK`].
+pub(crate) fn mark_text(log_id: &str) -> String {
+    format!("{{\"format\":\"{}\",\"log_id\":\"{log_id}\"}}\n", Manifest::FORMAT)
+}
+
 /// Makes the directory one for backups of this log, or sees that it is; nobody else writes to it meanwhile.
 fn claim(dir: &Path, log_id: &str) -> Result<File, BackupError> {
     make_dir(&dir.join(SEGMENTS)).map_err(at(dir))?;
     let mark = dir.join(MARK);
-    let text = format!("{{\"format\":\"{}\",\"log_id\":\"{log_id}\"}}\n", Manifest::FORMAT);
+    let text = mark_text(log_id);
     match read_text(&mark).map_err(at(&mark))? {
         Some(found) if found == text => {}
         Some(_) => return Err(BackupError::Directory(dir.to_owned(), "holds backups of another log")),

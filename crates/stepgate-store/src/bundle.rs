@@ -4,19 +4,17 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::PoisonError;
 
-use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use stepgate_record::bundle::{
     Format, Manifest, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
 };
 use stepgate_record::{
-    AuditRead, Checkpoint, Event, Export, ExportSealed, Facet, Filter, Frontier, Hash, Reader, Record, Sieve,
+    AuditRead, Checkpoint, Event, Export, ExportSealed, Facet, Filter, Frontier, Hash, Reader, Record,
     SignedNote,
 };
-use stepgate_types::{Commit, SubjectKind, Timestamp, Who};
+use stepgate_types::{Commit, SubjectKind, Who};
 
+use crate::choice::{Choice, Reading};
 use crate::given::{Given, Handed};
-use crate::records::Lines;
 use crate::{ExportError, Log, LogError, SealError, Stored};
 
 /// How many leaf hashes are read at once, 32 bytes each.
@@ -50,105 +48,6 @@ pub struct BundleSummary {
 
 /// Takes pieces of the bundle's files, by the file's name; each piece is whole lines.
 type Out<'a> = &'a mut dyn FnMut(&'static str, &[u8]) -> io::Result<()>;
-
-/// Whether records are among those asked for, one after the other: what continues one of them is, too.
-struct Selection {
-    sieve: Option<Sieve>,
-    before: bool,
-}
-
-impl Selection {
-    fn new(filter: &Filter) -> Self {
-        Self { sieve: (!filter.is_empty()).then(|| filter.sieve()), before: false }
-    }
-
-    /// Reads no more of a record than its members: most are not asked for, and those that are decoded when they go out.
-    fn takes(&mut self, stored: &Stored) -> Result<bool, LogError> {
-        if let Some(sieve) = &self.sieve {
-            let fields: Map<String, Value> = serde_json::from_slice(&stored.bytes)
-                .map_err(|_| LogError::Unreadable { seq: stored.seq, why: "is none".to_owned() })?;
-            let at = fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default();
-            let continues = fields.get("type").and_then(Value::as_str) == Some("record.continued");
-            let passes = sieve.is_in_time(Timestamp::from_micros(at)) && sieve.passes_fields(&fields);
-            self.before = (continues && self.before) || passes;
-        } else {
-            self.before = true;
-        }
-        Ok(self.before)
-    }
-}
-
-/// Which of the records from one on were selected: a bit each.
-struct Selected {
-    from: u64,
-    words: Vec<u64>,
-}
-
-impl Selected {
-    fn place(&self, seq: u64) -> Option<(usize, u64)> {
-        let at = seq.checked_sub(self.from)?;
-        Some((usize::try_from(at / 64).ok()?, 1 << (at % 64)))
-    }
-
-    fn add(&mut self, seq: u64) {
-        let Some((word, bit)) = self.place(seq) else { return };
-        if self.words.len() <= word {
-            self.words.resize(word.saturating_add(1), 0);
-        }
-        if let Some(word) = self.words.get_mut(word) {
-            *word |= bit;
-        }
-    }
-
-    fn has(&self, seq: u64) -> bool {
-        let place = self.place(seq);
-        place.is_some_and(|(word, bit)| self.words.get(word).is_some_and(|word| word & bit != 0))
-    }
-}
-
-/// What an export is of.
-struct Choice {
-    records: u64,
-    /// `None`: all of them.
-    taken: Option<Selected>,
-    /// Over their hashes. It is on record as well, for of their number alone, others would do.
-    sha256: Hash,
-}
-
-/// Reads some of the records before `end`, in order.
-struct Reading<'l> {
-    log: &'l Log,
-    end: u64,
-    lines: Option<Lines>,
-    next: u64,
-}
-
-impl<'l> Reading<'l> {
-    /// Records that are read to get to the next one, before it is looked up where that is.
-    const NEAR: u64 = 256;
-
-    const fn new(log: &'l Log, end: u64) -> Self {
-        Self { log, end, lines: None, next: 0 }
-    }
-
-    /// The record of this number, if it is the one with this hash: what was altered since must not be left out, or
-    /// shown, for what it says now.
-    fn get(&mut self, seq: u64, hash: Hash) -> Result<Stored, LogError> {
-        if self.lines.is_none() || seq < self.next || seq.saturating_sub(self.next) > Self::NEAR {
-            self.lines = Some(self.log.shared().read(seq, self.end)?);
-        }
-        let missing = || LogError::Unreadable { seq, why: "is missing".to_owned() };
-        for stored in self.lines.iter_mut().flatten() {
-            let stored = stored?;
-            if stored.seq == seq {
-                self.next = seq.saturating_add(1);
-                let altered = || LogError::Unreadable { seq, why: "was altered".to_owned() };
-                return if stored.hash == hash { Ok(stored) } else { Err(altered()) };
-            }
-        }
-        Err(missing())
-    }
-}
 
 impl Log {
     /// Gives out the records asked for, and what proves them: everything of a bundle but what is made from that. That
@@ -238,35 +137,6 @@ impl Log {
             files: handed.files(),
         });
         Ok(BundleSummary { records, tree_size: frontier.end() })
-    }
-
-    /// The records that pass, of those from `floor` to `end`.
-    fn choose(&self, filter: &Filter, floor: u64, end: u64) -> Result<Choice, ExportError> {
-        let mut records: u64 = 0;
-        let mut sha256 = Sha256::new();
-        let mut choose = |hash: Hash| {
-            records = records.saturating_add(1);
-            sha256.update(hash.bytes());
-        };
-        let mut taken = None;
-        if filter.is_empty() {
-            self.each_hash(floor, end, &mut |_, hash| {
-                choose(hash);
-                Ok(())
-            })?;
-        } else {
-            let selected = taken.insert(Selected { from: floor, words: Vec::new() });
-            let mut selection = Selection::new(filter);
-            let mut reading = Reading::new(self, end);
-            self.each_hash(floor, end, &mut |seq, hash| {
-                if selection.takes(&reading.get(seq, hash)?)? {
-                    choose(hash);
-                    selected.add(seq);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(Choice { records, taken, sha256: Hash::from_bytes(sha256.finalize().into()) })
     }
 
     /// What commitments stand for, as far as that is kept.

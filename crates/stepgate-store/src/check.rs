@@ -54,7 +54,7 @@ fn lock(layout: &Layout) -> Result<Option<File>, Failure> {
     })
 }
 
-fn check_records(layout: &Layout, anchor: Option<&Anchor>) -> Result<Checked, Failure> {
+pub(crate) fn check_records(layout: &Layout, anchor: Option<&Anchor>) -> Result<Checked, Failure> {
     let dir = layout.dir();
     let used = layout.used().map_err(|error| Failure::files(error.to_string()))?;
     let Used { log_id, old } =
@@ -160,10 +160,10 @@ struct Check<'a> {
 }
 
 /// What checking has found.
-struct Checked {
-    verified: Verified,
+pub(crate) struct Checked {
+    pub(crate) verified: Verified,
     /// The last two batches that changed something beside the log.
-    changes: (Changed, Changed),
+    pub(crate) changes: (Changed, Changed),
 }
 
 /// What records say of the log itself.

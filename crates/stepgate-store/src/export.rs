@@ -3,9 +3,12 @@
 use std::io::Write;
 
 use stepgate_record::verify::{Header, HeaderKeys, checkpoint_line, cuts};
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, VerifierKeys};
+use stepgate_record::{
+    Checkpoint, Event, Export, Filter, Frontier, Hash, RECORD_VERSION, Record, VerifierKeys,
+};
 use stepgate_types::{Timestamp, Who};
 
+use crate::choice::Choice;
 use crate::records::Stored;
 use crate::slim::time_of;
 use crate::{Log, LogError};
@@ -17,6 +20,17 @@ pub struct ExportRange {
     pub since: Option<Timestamp>,
     /// To the last record that is not younger.
     pub until: Option<Timestamp>,
+}
+
+/// What the export's record calls it: neither a bundle's form nor tiles.
+const LINES: &str = "lines";
+
+impl ExportRange {
+    /// As a filter, whose end is not included.
+    fn filter(self) -> Filter {
+        let after = |until: Timestamp| Timestamp::from_micros(until.micros().saturating_add(1));
+        Filter { since: self.since, until: self.until.map(after), ..Filter::default() }
+    }
 }
 
 /// What was exported.
@@ -71,8 +85,6 @@ impl Runs {
 
 /// The export's place in the tree.
 struct Cut {
-    first: u64,
-    end: u64,
     before: Runs,
     after: Runs,
     last: Option<Hash>,
@@ -80,8 +92,8 @@ struct Cut {
 
 impl Log {
     /// Writes records as canonical JSON lines between a header and a signed checkpoint, in the form that
-    /// [`stepgate_record::verify::verify_export`] reads. That they were read is recorded first
-    /// (`audit.exported`). Blocks the thread.
+    /// [`stepgate_record::verify::verify_export`] reads. Which they are is settled first, and recorded
+    /// (`audit.exported`), before the first of them leaves. Blocks the thread.
     ///
     /// # Errors
     /// See [`ExportError`]; what was written so far does not verify.
@@ -91,13 +103,22 @@ impl Log {
         range: ExportRange,
         operator: Option<Who>,
     ) -> Result<ExportSummary, ExportError> {
-        let before = self.cut(range, self.len(), &self.keys())?;
-        let exported =
-            Event::AuditExported { records: before.end.saturating_sub(before.first), export: None, operator };
+        let (first, end) = self.range(range)?;
+        let Choice { records, sha256, .. } = self.choose_all(first, end)?;
+        let export = Export {
+            // Lines have no name: their numbers and the hash over them tell which they are.
+            id: String::new(),
+            filter: range.filter().for_record(),
+            format: LINES.to_owned(),
+            redacted: self.is_without_names(first, end)?,
+            first: Some(first),
+            end: Some(end),
+            selected: Some(sha256.to_string()),
+        };
+        let exported = Event::AuditExported { records, export: Some(export), operator };
         self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
-        let cut = self.cut(range, frontier.end(), &keys)?;
-        let records = cut.end.saturating_sub(cut.first);
+        let cut = self.cut((first, end), frontier.end(), &keys)?;
         let header = Header {
             format: Header::FORMAT.to_owned(),
             version: Header::VERSION,
@@ -105,7 +126,7 @@ impl Log {
             origin: Checkpoint::origin(self.id()),
             verifier_key: keys.newest().to_string(),
             keys: HeaderKeys::of(&keys),
-            first: cut.first,
+            first,
             records,
             last_hash: cut.last.map(|hash| hash.to_string()).unwrap_or_default(),
             tree_size: frontier.end(),
@@ -114,18 +135,18 @@ impl Log {
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for stored in self.shared().read(cut.first, cut.end)? {
+        for stored in self.shared().read(first, end)? {
             line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
         out.flush()?;
         let root = frontier.root().ok_or(LogError::Closed)?;
-        Ok(ExportSummary { first: cut.first, records, tree_size: frontier.end(), root })
+        Ok(ExportSummary { first, records, tree_size: frontier.end(), root })
     }
 
-    /// Finds the range in the first `size` records.
-    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, ExportError> {
-        let floor = self.floor();
+    /// The first record of the range among those there are now, and the number after its last.
+    fn range(&self, range: ExportRange) -> Result<(u64, u64), ExportError> {
+        let (floor, size) = (self.floor(), self.len());
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
             for stored in self.shared().read(floor, size)? {
@@ -141,9 +162,13 @@ impl Log {
             }
         }
         let first = if range.since.is_none() { floor } else { first.unwrap_or(size).min(size) };
-        let end = end.max(first);
+        Ok((first, end.max(first)))
+    }
+
+    /// Finds the range in the first `size` records.
+    fn cut(&self, (first, end): (u64, u64), size: u64, keys: &VerifierKeys) -> Result<Cut, ExportError> {
         let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
-        let mut cut = Cut { first, end, before, after, last: None };
+        let mut cut = Cut { before, after, last: None };
         self.each_hash(0, size, &mut |seq, hash| {
             if seq < first {
                 cut.before.push(hash);
@@ -155,5 +180,15 @@ impl Log {
             Ok(())
         })?;
         Ok(cut)
+    }
+
+    /// Whether these records name nobody but by commitments. Those from before there were any are the first ones.
+    pub(crate) fn is_without_names(&self, first: u64, end: u64) -> Result<bool, LogError> {
+        match self.read(first, end.min(first.saturating_add(1))).next().transpose()? {
+            Some(stored) => {
+                Ok(Record::decode(&stored.bytes).is_ok_and(|record| record.version == RECORD_VERSION))
+            }
+            None => Ok(true),
+        }
     }
 }

@@ -88,7 +88,7 @@ fn parse_changed(changed: Option<&(u64, String)>) -> Option<Changed> {
     Some(Some((*first, digest)))
 }
 
-fn format_changed(changed: Changed) -> Option<(u64, String)> {
+pub(crate) fn format_changed(changed: Changed) -> Option<(u64, String)> {
     changed.map(|(first, digest)| (first, data_encoding::HEXLOWER.encode(&digest)))
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use stepgate_record::{Checkpoint, Event, Hash, Restored, SignedNote};
+use stepgate_record::{Checkpoint, Event, Hash, Restored, SignedNote, VerifierKeys};
 
 use crate::archive::beside;
 use crate::backup::{ENTRIES, FILES, MANIFEST, Manifest, NOTE, SEGMENTS, backups, copy};
@@ -92,7 +92,8 @@ impl Log {
     }
 }
 
-fn newest(from: &Path) -> Result<PathBuf, RestoreError> {
+/// The newest backup in a directory, or the directory itself where it is the one of a moment.
+pub(crate) fn newest(from: &Path) -> Result<PathBuf, RestoreError> {
     if from.join(MANIFEST).exists() {
         return Ok(from.to_owned());
     }
@@ -102,6 +103,14 @@ fn newest(from: &Path) -> Result<PathBuf, RestoreError> {
 
 /// The manifest, which the log's own key must have signed: this master key's.
 fn read_manifest(backup: &Path, options: &LogOptions) -> Result<Manifest, RestoreError> {
+    let (manifest, keys) = signed_manifest(backup)?;
+    keys::own(&Layout::new(backup), &options.vault, &keys).map_err(|_| RestoreError::WrongKey)?;
+    Ok(manifest)
+}
+
+/// The manifest, signed by the newest of the log's keys, which are in the backup, too. Whose they are is another
+/// question.
+pub(crate) fn signed_manifest(backup: &Path) -> Result<(Manifest, VerifierKeys), RestoreError> {
     let path = backup.join(MANIFEST);
     let text = read_text(&path).map_err(at(&path))?.ok_or_else(|| altered("manifest.json is missing"))?;
     let manifest: Manifest = serde_json::from_str(&text).map_err(|_| altered("manifest.json"))?;
@@ -110,7 +119,6 @@ fn read_manifest(backup: &Path, options: &LogOptions) -> Result<Manifest, Restor
     }
     let keys = keys::read(&Layout::new(&backup.join(FILES)), &Checkpoint::origin(&manifest.log_id));
     let keys = keys.map_err(altered)?;
-    keys::own(&Layout::new(backup), &options.vault, &keys).map_err(|_| RestoreError::WrongKey)?;
     let path = backup.join(NOTE);
     let note = read_text(&path).map_err(at(&path))?.ok_or_else(|| altered("manifest.note is missing"))?;
     let note: SignedNote = note.parse().map_err(|error| altered(format!("manifest.note: {error}")))?;
@@ -118,7 +126,7 @@ fn read_manifest(backup: &Path, options: &LogOptions) -> Result<Manifest, Restor
     if !signed || note.verify_alone(keys.newest()).is_err() {
         return Err(altered("manifest.json is not what manifest.note signs"));
     }
-    Ok(manifest)
+    Ok((manifest, keys))
 }
 
 /// Copies everything, holding each file against the manifest, and opens it.

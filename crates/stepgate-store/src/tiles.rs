@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use stepgate_record::bundle::keys_text;
-use stepgate_record::{Event, Export, RECORD_VERSION, Record, SignedNote};
+use stepgate_record::{Event, Export, SignedNote};
 use stepgate_types::Who;
 
 use crate::{ExportError, Log, LogError};
@@ -44,11 +44,7 @@ impl Log {
             return Err(LogError::Unreadable { seq: from, why }.into());
         }
         let first = from.max(floor);
-        // Records from before names were kept apart hold them; these are the first, if any.
-        let mut redacted = true;
-        if let Some(stored) = self.read(first, end.min(first.saturating_add(1))).next().transpose()? {
-            redacted = Record::decode(&stored.bytes).is_ok_and(|record| record.version == RECORD_VERSION);
-        }
+        let redacted = self.is_without_names(first, end)?;
         let filter = format!("{{\"from\":{from}}}");
         let format = "tiles".to_owned();
         let export =

@@ -5,11 +5,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use stepgate_testkit::until;
-use support::{SOON, World, held, repository, said};
+use support::{SOON, World, held, passes, repository, said};
 
 const FORMATS: [&str; 5] = ["jsonl", "csv", "parquet", "ocsf", "cef"];
 
@@ -335,4 +337,178 @@ fn what_was_written_keeps_its_name_whatever_happens_to_the_power() {
         let then = text.lines().skip(named).any(|line| line.contains("fsync(") && line.contains(&synced));
         assert!(then, "{name}: {text}");
     }
+}
+
+/// As many tables as make a statement over all of them too long for one record.
+fn many_tables(world: &World) -> Vec<String> {
+    let names: Vec<String> = (0..120).map(|n| format!("t{n:03}_{}", "x".repeat(50))).collect();
+    let sql: String = names.iter().map(|name| format!("create table {name} (id int); ")).collect();
+    world
+        .cluster
+        .load("shop", &format!("{sql} grant select on all tables in schema public to public;"))
+        .unwrap();
+    names
+}
+
+/// The numbers of these records, with those of the parts right behind each that one goes on in.
+fn with_parts(found: &[Value], all: &[Value]) -> BTreeSet<u64> {
+    let seq = |record: &Value| record["seq"].as_u64().unwrap();
+    let mut numbers = BTreeSet::new();
+    for record in found {
+        numbers.insert(seq(record));
+        if record["continued"].is_object() {
+            let behind = all.iter().skip_while(|it| seq(it) <= seq(record));
+            numbers.extend(behind.take_while(|it| it["type"] == "record.continued").map(seq));
+        }
+    }
+    numbers
+}
+
+#[test]
+fn what_a_search_finds_of_statements_over_many_tables_is_what_an_export_gives() {
+    let world = World::new();
+    let tables = many_tables(&world);
+    let (dana, omar) = (world.dana(), world.person("omar", "analysts"));
+    let select = |tables: &[String]| {
+        let each: Vec<_> = tables.iter().map(|table| format!("select id from {table}")).collect();
+        format!("{};", each.join(" union all "))
+    };
+    passes(&mut world.psql(&dana), &select(&tables));
+    passes(&mut world.psql(&omar), &select(&tables[..1]));
+    let all = world.records();
+    let end = all.last().unwrap()["seq"].as_u64().unwrap();
+    let last = format!("public.{}", tables[119]);
+    let first = format!("public.{}", tables[0]);
+    let (first, last) = (first.as_str(), last.as_str());
+    for (number, (flags, statements)) in (1..).zip([
+        (&["--person", "dana", "--table", last][..], 1),
+        (&["--table", last], 1),
+        (&["--person", "omar", "--table", last], 0),
+        (&["--person", "omar", "--table", first], 1),
+        (&["--type", "statement.decided", "--table", first], 2),
+    ]) {
+        let searched = [&["audit", "search", "-o", "json"], flags].concat();
+        let found = world.gate.run(searched, "").unwrap().ok().unwrap();
+        let found: Vec<Value> = serde_json::from_str(&found).unwrap();
+        let decided = found.iter().filter(|it| it["type"] == "statement.decided").count();
+        assert_eq!(decided, statements, "{flags:?}");
+        let bundle = export(&world, &[flags, &["--format", "csv"]].concat(), &format!("bundle-{number}"));
+        let (ok, text) = verify(&bundle, &[]);
+        assert!(ok, "{flags:?}: {text}");
+        let records = std::fs::read_to_string(bundle.join("records.jsonl")).unwrap();
+        let given: BTreeSet<u64> = records
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap())
+            .filter(|seq| *seq <= end)
+            .collect();
+        assert_eq!(given, with_parts(&found, &all), "{flags:?}");
+        // The one row of the long statement names every table of it.
+        if flags.contains(&last) && statements == 1 {
+            let csv = std::fs::read_to_string(bundle.join("records.csv")).unwrap();
+            let row = csv.lines().find(|row| row.contains(",statement.decided,")).unwrap();
+            assert!(tables.iter().all(|table| row.contains(table.as_str())), "{row}");
+        }
+    }
+}
+
+#[test]
+fn that_nobody_touched_something_is_exported_signed_and_verified_in_each_format() {
+    let world = lived();
+    let kept = world.tree.path().join("kept.txt");
+    std::fs::write(&kept, world.gate.run(["audit", "checkpoint"], "").unwrap().ok().unwrap()).unwrap();
+    let kept = kept.to_str().unwrap();
+    for format in FORMATS {
+        for (name, flags) in [
+            ("label", &["--label", "iban", "--since", "1h"][..]),
+            ("person", &["--person", "nobody", "--redact"]),
+        ] {
+            let args = [flags, &["--format", format, "--sign", "--meet", kept]].concat();
+            for ending in [".tar", ""] {
+                let path = export(&world, &args, &format!("{format}-{name}{ending}"));
+                let (ok, text) = verify(&path, &["--checkpoint", kept]);
+                assert!(
+                    ok && text.lines().last().unwrap().starts_with("ok: 0 records"),
+                    "{format} {name}: {text}"
+                );
+                assert!(text.contains("signed manifest"), "{text}");
+                if ending.is_empty() {
+                    let cover = std::fs::read_to_string(path.join("COVER.txt")).unwrap();
+                    assert!(cover.contains("NOTHING MATCHED"), "{cover}");
+                    assert_eq!(std::fs::read(path.join("records.jsonl")).unwrap(), b"");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_export_of_lines_is_recorded_with_its_period_and_the_records_that_are_in_it() {
+    let world = lived();
+    let lines = world.tree.path().join("lines.jsonl");
+    let args = ["audit", "export", "--since", "1h", "--until", "0s", "--out", lines.to_str().unwrap()];
+    world.gate.run(args, "").unwrap().ok().unwrap();
+    let text = std::fs::read_to_string(&lines).unwrap();
+    let count = u64::try_from(text.lines().count() - 2).unwrap();
+    let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let records = world.records();
+    let exported = records.iter().rev().find(|record| record["type"] == "audit.exported").unwrap();
+    assert_eq!((&exported["records"], &header["records"]), (&count.into(), &count.into()), "{exported}");
+    let export = &exported["export"];
+    assert_eq!((&export["format"], &export["first"]), (&"lines".into(), &header["first"]));
+    assert_eq!(export["end"].as_u64().unwrap(), header["first"].as_u64().unwrap() + count);
+    assert_eq!(export["selected"].as_str().unwrap().len(), 64);
+    let filter: Value = serde_json::from_str(export["filter"].as_str().unwrap()).unwrap();
+    let (since, until) = (filter["since"].as_i64().unwrap(), filter["until"].as_i64().unwrap());
+    assert_eq!(until - since, 3_600_000_000, "{filter}");
+    assert!(verify(&lines, &[]).0);
+}
+
+#[test]
+fn of_a_name_with_another_ending_nobody_guesses_what_is_meant() {
+    let world = World::new();
+    let before = world.records().iter().filter(|record| record["type"] == "audit.exported").count();
+    for name in ["evidence.2026", "audit.json", "q1.txt", "x.csv", "x.JSONL"] {
+        let out = world.tree.path().join(name);
+        let refused = world.gate.run(["audit", "export", "--out", out.to_str().unwrap()], "").unwrap();
+        assert_eq!(refused.status, 2, "{name}: {}", refused.text());
+        assert!(refused.text().contains(".tar"), "{name}: {}", refused.text());
+        assert!(!out.exists(), "{name}");
+    }
+    let after = world.records().iter().filter(|record| record["type"] == "audit.exported").count();
+    assert_eq!(before, after, "nothing was given out");
+    // As is said there, with a slash it is a directory.
+    let directory = export(&world, &[], "evidence.2026/");
+    assert!(directory.join("COVER.txt").exists() && verify(&directory, &[]).0);
+    let lines = world.tree.path().join("lines.jsonl");
+    world.gate.run(["audit", "export", "--out", lines.to_str().unwrap()], "").unwrap().ok().unwrap();
+    assert!(lines.is_file());
+}
+
+#[test]
+fn a_backup_is_verified_by_the_program_alone_where_it_lies() {
+    let world = lived();
+    let kept = world.tree.path().join("kept.txt");
+    std::fs::write(&kept, world.gate.run(["audit", "checkpoint"], "").unwrap().ok().unwrap()).unwrap();
+    let kept = kept.to_str().unwrap();
+    let backup = world.tree.path().join("backup");
+    world.gate.run(["audit", "backup", backup.to_str().unwrap()], "").unwrap().ok().unwrap();
+    let mut moments = std::fs::read_dir(&backup).unwrap().map(|entry| entry.unwrap().path());
+    let moment = moments.find(|path| path.to_string_lossy().contains("/at-")).unwrap();
+    for path in [&backup, &moment] {
+        let (ok, text) = verify(path, &["--checkpoint", kept]);
+        assert!(ok && text.lines().last().unwrap().starts_with("ok: "), "{text}");
+        assert!(text.contains("nothing was restored") && text.contains("policy: "), "{text}");
+    }
+    // One letter of a record, in a file that no seal covers.
+    let records = std::fs::read_dir(moment.join("files/records")).unwrap().next().unwrap().unwrap().path();
+    let good = std::fs::read(&records).unwrap();
+    let mut bad = good.clone();
+    let at = bad.len() / 2;
+    bad[at] ^= 1;
+    std::fs::write(&records, &bad).unwrap();
+    let (ok, text) = verify(&backup, &[]);
+    let name = records.file_name().unwrap().to_str().unwrap();
+    assert!(!ok && text.contains("FAILED: ") && text.contains(name), "{text}");
+    std::fs::write(&records, &good).unwrap();
+    assert!(verify(&backup, &[]).0);
 }

@@ -78,12 +78,42 @@ fn names_are_in_no_file_and_erasing_one_leaves_a_log_that_verifies() {
     assert_ne!(run(&world, &["audit", "shred", &format!("person:{NAME}")]).0, 0, "it is gone");
     let shown = run(&world, &["audit", "tail", "-n", "1000"]).1;
     assert!(!shown.contains(NAME) && shown.contains("retention.subject_shredded"), "{shown}");
+    found_by_what_is_left(&world, &text);
     let (status, verified) = run(&world, &["audit", "verify"]);
     assert!(status == 0, "{verified}");
     world.gate.terminate().unwrap();
     let (status, verified) = run(&world, &["audit", "verify"]);
     assert!(status == 0, "{verified}");
     assert_eq!(holders(&world, NAME), Vec::<PathBuf>::new());
+}
+
+/// What `audit shred` has printed still leads to the records, in a search and in an export.
+fn found_by_what_is_left(world: &World, said: &str) {
+    let is_commit = |word: &&str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let commit = said.split_whitespace().find(is_commit).unwrap();
+    for form in [commit, &commit.to_uppercase()] {
+        let (status, found) = run(world, &["audit", "search", "--person", form, "--label", "ssn"]);
+        assert!(status == 0 && found.contains("statement.decided"), "{found}");
+    }
+    assert!(!run(world, &["audit", "search", "--person", NAME]).1.contains("statement.decided"));
+    let other = "0".repeat(64);
+    assert!(!run(world, &["audit", "search", "--person", &other]).1.contains("statement.decided"));
+    let out = world.tree.path().join("erased");
+    let (status, text) = run(world, &["audit", "export", "--person", commit, "--out", out.to_str().unwrap()]);
+    assert!(status == 0, "{text}");
+    let records = fs::read_to_string(out.join("records.jsonl")).unwrap();
+    assert!(
+        records.contains("statement.decided") && records.lines().all(|line| line.contains(commit)),
+        "{records}"
+    );
+    let (status, verified) = run(world, &["audit", "verify", out.to_str().unwrap(), "--offline"]);
+    assert!(status == 0, "{verified}");
+    // The address of that session, erased as well.
+    let (status, said) = run(world, &["audit", "shred", "address:127.0.0.1"]);
+    assert!(status == 0, "{said}");
+    let commit = said.split_whitespace().find(is_commit).unwrap();
+    let (status, found) = run(world, &["audit", "search", "--address", commit, "--type", "session.opened"]);
+    assert!(status == 0 && found.contains("session.opened"), "{found}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use stepgate_types::{Commit, Timestamp, Who};
 
 use super::Examined;
+use super::walk::Bounds;
 use crate::Names as _;
 
 /// Longer lists go on in `manifest.json`.
@@ -33,6 +34,15 @@ impl Examined {
             line("Period:     ", &format!("{from} to {until}"));
         }
         line("Selected:   ", &self.selected());
+        if summary.records == 0 {
+            let Bounds { first, end, .. } = self.bounds;
+            let most = "no record of the log is what was selected";
+            let nothing = match end.checked_sub(1).filter(|last| first <= *last) {
+                Some(last) => format!("NOTHING MATCHED: {most}, of those with the numbers {first} to {last}"),
+                None => format!("NOTHING MATCHED: {most}"),
+            };
+            line("Result:     ", &nothing);
+        }
         line("Exported:   ", &format!("{}, record {} of the log", exported.at, exported.seq));
         line("By:         ", &self.by().unwrap_or_else(|| "the operator of the gate's machine".to_owned()));
         line("Names:      ", &self.names_word());

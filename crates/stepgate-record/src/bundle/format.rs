@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::render::{ParquetWriter, Row, Style};
+use crate::render::{ParquetWriter, RENDER_VERSION, Row, Style};
 
 /// A form that records are added in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,11 @@ impl Format {
 /// Writes the derived file.
 pub struct Derived<'w> {
     to: To<'w>,
+    joins: bool,
 }
+
+/// The first version in which the row of a record that goes on in others has what these hold, too.
+const JOINS: u64 = 2;
 
 enum To<'w> {
     Nothing,
@@ -71,9 +75,20 @@ impl<'w> Derived<'w> {
     /// # Errors
     /// It cannot be written.
     pub fn new(format: Format, out: &'w mut dyn Write) -> io::Result<Self> {
+        Self::of_version(format, RENDER_VERSION, out)
+    }
+
+    /// The same as an earlier version of this program made it: see [`RENDER_VERSION`].
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn of_version(format: Format, version: u64, out: &'w mut dyn Write) -> io::Result<Self> {
+        let joins = version >= JOINS;
         let style = match format {
-            Format::Jsonl => return Ok(Self { to: To::Nothing }),
-            Format::Parquet => return Ok(Self { to: To::Parquet(Box::new(ParquetWriter::new(out)?)) }),
+            Format::Jsonl => return Ok(Self { to: To::Nothing, joins }),
+            Format::Parquet => {
+                return Ok(Self { to: To::Parquet(Box::new(ParquetWriter::new(out)?)), joins });
+            }
             Format::Csv => Style::Csv,
             Format::Ocsf => Style::Ocsf,
             Format::Cef => Style::Cef,
@@ -82,13 +97,19 @@ impl<'w> Derived<'w> {
             out.write_all(head.as_bytes())?;
             out.write_all(style.end().as_bytes())?;
         }
-        Ok(Self { to: To::Lines(style, out) })
+        Ok(Self { to: To::Lines(style, out), joins })
     }
 
     /// Whether rows are wanted at all.
     #[must_use]
     pub const fn is_nothing(&self) -> bool {
         matches!(self.to, To::Nothing)
+    }
+
+    /// Whether the row of a record that goes on in others is of all of them.
+    #[must_use]
+    pub(super) const fn joins(&self) -> bool {
+        self.joins && !self.is_nothing()
     }
 
     /// Appends a record.

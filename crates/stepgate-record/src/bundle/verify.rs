@@ -32,14 +32,14 @@ pub fn verify_bundle(files: &dyn Files, anchor: Option<&Anchor>) -> Outcome {
     // Records first: what is wrong with one of them says more than that its file was changed.
     let derived_name = format.file();
     let mut same = Same { file: derived_name.map(|name| open(files, name)).transpose()?, differs: false };
-    let again = manifest.render == RENDER_VERSION;
+    let again = (1..=RENDER_VERSION).contains(&manifest.render);
     if !again && !manifest.signed {
         let why = "its derived files are of another version of stepgate, and nobody signed for them: verify it with that \
                    version";
         return Err(Failure::file(MANIFEST, why));
     }
     let examined = if again {
-        let result = Derived::new(format, &mut same)
+        let result = Derived::of_version(format, manifest.render, &mut same)
             .map_err(|error| Failure::files(error.to_string()))
             .and_then(|derived| examine_as(files, anchor, said, derived));
         match (result, derived_name) {

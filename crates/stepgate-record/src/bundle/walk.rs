@@ -13,7 +13,8 @@ use super::proof::{GapLine, ProofLine};
 use super::{Derived, MAX_LINE};
 use crate::render::Row;
 use crate::verify::{Failure, Known, Policies, read_line};
-use crate::{Event, Export, Filter, Frontier, Hash, Names as _, Record, Sieve};
+use crate::whole::joined;
+use crate::{Event, Export, Filter, Frontier, Groups, Hash, Names as _, Record, Sieve, members};
 
 /// At most so many policies are listed; more were hardly in force in one log.
 const MAX_POLICIES: usize = 1024;
@@ -104,6 +105,14 @@ pub fn filter_commits(filter: &Filter) -> BTreeSet<Commit> {
     filter.person.iter().chain(&filter.address).filter_map(|text| text.parse().ok()).collect()
 }
 
+/// A record of the export, with its hash.
+struct Here {
+    record: Record,
+    hash: Hash,
+    /// Whether the record before it is one of the export's, too.
+    follows: bool,
+}
+
 /// Goes over all of it.
 pub(super) struct Walk<'n, 'w> {
     terms: Terms,
@@ -113,7 +122,9 @@ pub(super) struct Walk<'n, 'w> {
     /// The record before the next, if it is here.
     last: Option<(u64, Hash)>,
     /// Whether the record before the next is one of the export's.
-    continues: bool,
+    follows: bool,
+    /// Records of the export, each with those that it goes on in.
+    groups: Groups<Here>,
     /// Roots still to be met, the smallest tree last.
     known: Vec<Known>,
     summary: Summary,
@@ -129,13 +140,15 @@ impl<'n, 'w> Walk<'n, 'w> {
     ) -> Self {
         known.sort_by_key(|known| std::cmp::Reverse(known.size));
         let summary = Summary { commits: terms.commits.clone(), ..Summary::default() };
+        let groups = Groups::new(terms.sieve.clone());
         let mut walk = Self {
             terms,
             names,
             derived,
             frontier: Frontier::default(),
             last: None,
-            continues: false,
+            follows: false,
+            groups,
             known,
             summary,
             exported: None,
@@ -165,25 +178,25 @@ impl<'n, 'w> Walk<'n, 'w> {
                     let bytes = bytes
                         .ok_or_else(|| Failure::record(at, "it is missing; records.jsonl ends before it"))?;
                     let (record, hash) = self.record(&bytes, &line.hash)?;
-                    self.take(&record, hash)?;
-                    self.continues = true;
+                    self.take(record, hash, &bytes)?;
                 }
                 ProofLine::Exported(line) => {
                     self.in_place(line.exported)?;
+                    self.interrupted()?;
                     if self.exported.replace(line.exported).is_some() {
                         return Err(Failure::file(PROOF, "it names two records of the export"));
                     }
                     let (record, _) = self.record(exported, &line.hash)?;
                     self.personal(&record)?;
-                    self.continues = false;
                 }
                 ProofLine::Gap(line) => {
+                    self.interrupted()?;
                     self.skip(&line)?;
-                    self.continues = false;
                 }
             }
             self.meet()?;
         }
+        self.interrupted()?;
         let at = self.frontier.end();
         if next_line(records, RECORDS)?.is_some() {
             return Err(Failure::file(
@@ -239,10 +252,10 @@ impl<'n, 'w> Walk<'n, 'w> {
         Ok((record, leaf))
     }
 
-    /// Counts a record of the export, and writes it in the derived form.
-    fn take(&mut self, record: &Record, hash: Hash) -> Result<(), Failure> {
+    /// Takes the next record of the export: what it goes on in may follow.
+    fn take(&mut self, record: Record, hash: Hash, bytes: &[u8]) -> Result<(), Failure> {
         let seq = record.seq;
-        let Bounds { first, end, .. } = self.terms.bounds;
+        let Bounds { first, end, all, .. } = self.terms.bounds;
         if !(first..end).contains(&seq) {
             let why = format!(
                 "it is none of those that were exported: these are among {first} to {}",
@@ -250,21 +263,53 @@ impl<'n, 'w> Walk<'n, 'w> {
             );
             return Err(Failure::record(seq, why));
         }
-        // What goes on from a record that is here is here, too, whatever it says by itself.
-        let continues = matches!(&record.event, Event::RecordContinued(_)) && self.continues;
-        if !continues && !self.terms.sieve.passes(record) {
-            return Err(Failure::record(seq, "it is none of those that the export's record names"));
+        // Where everything is selected, nothing has to be read twice: only which records go on in others counts.
+        let lone = all && record.continued.is_empty() && !self.groups.waits();
+        let here = Here { record, hash, follows: std::mem::replace(&mut self.follows, true) };
+        if lone {
+            return self.settle(true, &[here]);
         }
+        let fields = members(bytes);
+        for (passes, group) in self.groups.take(seq, &fields, here) {
+            self.settle(passes, &group)?;
+        }
+        Ok(())
+    }
+
+    /// What comes next is no record of the export.
+    fn interrupted(&mut self) -> Result<(), Failure> {
+        self.follows = false;
+        self.groups.finish().map_or(Ok(()), |(passes, group)| self.settle(passes, &group))
+    }
+
+    /// Counts records that belong together, and writes them in the derived form.
+    fn settle(&mut self, passes: bool, group: &[Here]) -> Result<(), Failure> {
+        let Some(Here { record: head, follows, .. }) = group.first() else { return Ok(()) };
+        // Earlier versions took each by itself, and a part also where only the part before it was taken.
+        let continues = *follows && matches!(head.event, Event::RecordContinued(_));
+        if !passes && !continues {
+            return Err(Failure::record(head.seq, "it is none of those that the export's record names"));
+        }
+        let mut whole = (group.len() > 1 && self.derived.joins()).then(|| whole(group)).flatten();
+        for Here { record, hash, .. } in group {
+            let row = Row::with(whole.take().as_ref().unwrap_or(record), *hash, self.names);
+            self.count(record, &row)?;
+            self.derived.row(&row).map_err(|error| Failure::record(record.seq, error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, record: &Record, row: &Row) -> Result<(), Failure> {
+        let seq = record.seq;
         self.personal(record)?;
         let summary = &mut self.summary;
         summary.records = summary.records.saturating_add(1);
-        summary.selected.update(hash.bytes());
+        summary.selected.update(row.hash.bytes());
         summary.first.get_or_insert(seq);
         summary.last = Some(seq);
         summary.from = Some(summary.from.map_or(record.at, |from| from.min(record.at)));
         summary.until = Some(summary.until.map_or(record.at, |until| until.max(record.at)));
         summary.in_force.take(record);
-        let row = Row::with(record, hash, self.names);
         if let Some(sha256) = &row.policy_sha256
             && summary.policies.len() < MAX_POLICIES
             && !summary.policies.iter().any(|policy| policy.sha256 == *sha256)
@@ -273,7 +318,7 @@ impl<'n, 'w> Walk<'n, 'w> {
         }
         let count = summary.types.entry(row.kind.clone()).or_default();
         *count = count.saturating_add(1);
-        self.derived.row(&row).map_err(|error| Failure::record(seq, error.to_string()))
+        Ok(())
     }
 
     fn personal(&mut self, record: &Record) -> Result<(), Failure> {
@@ -320,6 +365,16 @@ impl<'n, 'w> Walk<'n, 'w> {
         }
         Ok(())
     }
+}
+
+/// The first record with what it goes on in: at most 64 KiB, for the row of it alone.
+fn whole(group: &[Here]) -> Option<Record> {
+    let (head, rest) = group.split_first()?;
+    let parts = rest.iter().filter_map(|part| match &part.record.event {
+        Event::RecordContinued(part) => Some(part.clone()),
+        _ => None,
+    });
+    Some(joined(head.record.clone(), parts.collect()))
 }
 
 /// The next line of a file without its end.

@@ -82,11 +82,11 @@ pub struct AuditRead {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// A name for it: 32 hexadecimal digits.
+    /// A name for it: 32 hexadecimal digits; empty for lines alone, which have none.
     pub id: String,
     /// Which records: a filter's canonical JSON, with people as commitments.
     pub filter: String,
-    /// Its format besides the records themselves.
+    /// Its format besides the records themselves; `lines` where there is nothing else, `tiles` of a tiled log.
     pub format: String,
     /// Whether names, addresses and reasons were left out.
     pub redacted: bool,

@@ -16,8 +16,9 @@ pub use row::{Cell, Kind as CellKind, Row, columns};
 
 use crate::{Names, Record};
 
-/// The version of what this module writes: derived files of another version cannot be made again by this one.
-pub const RENDER_VERSION: u64 = 1;
+/// The version of what this module writes, and of what is written by it for a bundle: since 2, the row of a record that
+/// goes on in others holds their part of its lists. Derived files of versions up to this one can be made again.
+pub const RENDER_VERSION: u64 = 2;
 
 /// A form with a line a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

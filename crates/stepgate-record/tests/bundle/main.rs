@@ -5,6 +5,7 @@
 mod archives;
 mod dropped;
 mod gate;
+mod grouped;
 mod single;
 
 use std::io::{self, BufRead};

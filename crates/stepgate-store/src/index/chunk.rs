@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use stepgate_record::{Frontier, Hash, Sieve, Wanted, facets, members};
+use stepgate_record::{Frontier, Hash, MAX_PARTS, Sieve, Wanted, facets, members, part_of};
 use stepgate_types::Timestamp;
 
 use super::bits::{Bits, CHUNK};
 
 /// Records of a block: what times it holds is known of each.
 pub(super) const BLOCK: usize = 256;
-
-/// How many records one can go on in.
-pub(super) const MAX_PARTS: u64 = 16;
 
 /// The term of records that may have any.
 pub(super) const ANYTHING: &[u8] = b"*";
@@ -80,7 +77,8 @@ impl Chunk {
         }
         self.post(&fields, offset);
         // What goes on in a record of its own is found with the one that it belongs to.
-        if let Some(of) = part_of(&fields).and_then(|part| offset.checked_sub(part)) {
+        let part = part_of(&fields).and_then(|part| u16::try_from(part).ok());
+        if let Some(of) = part.and_then(|part| offset.checked_sub(part)) {
             self.post(&fields, of);
         }
         // Those parts may lie in the next chunk.
@@ -124,13 +122,6 @@ impl Chunk {
         let place = self.places.get(usize::from(offset))?;
         Some((file_of(&self.files, offset)?, u64::from(*place)))
     }
-}
-
-/// Which part of another record this one is, counted from 1: so many places behind it.
-fn part_of(fields: &Map<String, Value>) -> Option<u16> {
-    let is_part = fields.get("type").and_then(Value::as_str) == Some("record.continued");
-    let part = fields.get("part").and_then(Value::as_u64).filter(|_| is_part)?;
-    u16::try_from(part).ok().filter(|part| u64::from(*part) <= MAX_PARTS)
 }
 
 fn insert(offsets: &mut Vec<u16>, offset: u16) {

@@ -17,8 +17,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value;
-use stepgate_record::{Filter, Hash, MAX_RECORD_BYTES, Sieve, members};
+use stepgate_record::{Filter, Group, Hash, MAX_PARTS, MAX_RECORD_BYTES, Sieve, members};
 use stepgate_types::Timestamp;
 
 use crate::files::write_atomic;
@@ -26,7 +25,7 @@ use crate::frame::Frame;
 use crate::scan::{Damage, Found, Scan, file_name};
 use crate::{Log, LogError, Stored};
 use bits::{Bits, CHUNK};
-use chunk::{Chunk, MAX_PARTS};
+use chunk::Chunk;
 use file::index_path;
 
 /// How a search goes about it.
@@ -215,25 +214,18 @@ impl Finder {
 
     /// Whether a record passes, with what goes on in those behind it.
     fn passes(&self, sieve: &Sieve, stored: &Stored) -> Result<bool, LogError> {
-        let fields = members(&stored.bytes);
-        let at = fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default();
-        if !sieve.is_in_time(Timestamp::from_micros(at)) {
-            return Ok(false);
-        }
-        let mut missing = sieve.all();
-        sieve.find(&mut missing, &fields);
-        if missing.is_nothing() || !fields.contains_key("continued") {
-            return Ok(missing.is_nothing());
+        let mut group = Group::begin(sieve, stored.seq, &members(&stored.bytes));
+        if !group.is_open() {
+            return Ok(group.passes());
         }
         let next = stored.seq.saturating_add(1);
         for part in self.log.read(next, next.saturating_add(MAX_PARTS)) {
-            let fields = members(&part?.bytes);
-            if fields.get("type").and_then(Value::as_str) != Some("record.continued") {
+            let part = part?;
+            if !group.add(sieve, part.seq, &members(&part.bytes)) || !group.is_open() {
                 break;
             }
-            sieve.find(&mut missing, &fields);
         }
-        Ok(missing.is_nothing())
+        Ok(group.passes())
     }
 
     /// The index of a chunk, what it finds, and before which record: from its file, from memory, or made from the

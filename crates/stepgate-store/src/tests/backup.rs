@@ -1,7 +1,7 @@
 //! Backups, made while records are appended; restored, and refused.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::log::event;
 use super::sealing::fill;
 use crate::backup::sealed_at;
 use crate::testing::{open, open_sealing, options, vault, wait_for_seals};
-use crate::{BackupError, Change, Log, LogOptions, RestoreError, Side, verify_dir};
+use crate::{BackupError, Change, Log, LogOptions, RestoreError, Side, is_backup, verify_backup, verify_dir};
 
 const SEGMENT: u64 = 32;
 
@@ -253,23 +253,98 @@ fn a_byte_changed_or_a_file_lost_in_a_backup_is_refused_and_nothing_is_left() {
         }
     }
     assert!(files.len() > 15);
+    let sealed = to.path().join("segments");
     for file in files {
         let good = fs::read(&file).unwrap();
         let target = tempfile::tempdir().unwrap();
         let restore = || Log::restore(to.path(), &target.path().join("data"), options());
+        // Where it lies, the same is found without the master key.
+        let found = || {
+            for named in [to.path(), &done.path] {
+                let failure = verify_backup(named, None).unwrap_err();
+                assert!(failure.is_finding(), "{}: {failure}", file.display());
+                let name = file.file_name().unwrap().to_str().unwrap();
+                let is_named = failure.why.contains(name) || file.starts_with(&sealed);
+                assert!(is_named || name.starts_with("manifest"), "{name}: {failure}");
+            }
+        };
         let places = [0, good.len() / 3, good.len().saturating_sub(1)];
         for at in places.into_iter().filter(|at| *at < good.len()) {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&file, &bad).unwrap();
             assert!(restore().is_err(), "{} byte {at}", file.display());
+            found();
         }
         fs::remove_file(&file).unwrap();
         assert!(restore().is_err(), "{} is gone", file.display());
+        found();
         assert!(!target.path().join("data").exists());
         fs::write(&file, &good).unwrap();
     }
     restored(to.path());
+    verify_backup(to.path(), None).unwrap();
+}
+
+/// All that a directory holds.
+fn listed(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(listed(&path));
+        } else {
+            found.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_backup_is_verified_where_it_lies_against_checkpoints_and_keys_from_elsewhere() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    fill(&log, 70);
+    let early: Anchor = log.checkpoint().unwrap().parse().unwrap();
+    let first = log.backup(to.path(), None).unwrap();
+    fill(&log, 70);
+    log.rotate_key().unwrap();
+    wait_for_seals(&log);
+    let second = log.backup(to.path(), None).unwrap();
+    let later: Anchor = log.checkpoint().unwrap().parse().unwrap();
+    let before = listed(to.path());
+    assert!(is_backup(to.path()) && is_backup(&first.path) && !is_backup(dir.path()));
+    for (path, size, root) in [
+        (to.path(), second.size, second.root),
+        (&second.path, second.size, second.root),
+        (&first.path, first.size, first.root),
+    ] {
+        let verified = verify_backup(path, Some(&early)).unwrap();
+        assert_eq!((verified.records, verified.root), (size, root), "{}", path.display());
+        let notes = verified.notes.join("\n");
+        assert!(notes.contains("nothing was restored"), "{notes}");
+        assert_eq!(notes.contains("not looked at: at-"), path == to.path(), "{notes}");
+    }
+    let unanchored = verify_backup(to.path(), None).unwrap().notes.join("\n");
+    assert!(unanchored.contains("the key and checkpoints in the backup"), "{unanchored}");
+    // One from after it covers more than it can hold, which is said.
+    let failure = verify_backup(&first.path, Some(&later)).unwrap_err().to_string();
+    assert!(failure.contains(&format!("The backup is of the first {} records", first.size)), "{failure}");
+    // Another gate's log, whole and signed by its own key, is not this one.
+    let (other_dir, other_to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (other, _) = Log::open(other_dir.path(), LogOptions { vault: vault(3), ..options() }).unwrap();
+    fill(&other, 140);
+    other.backup(other_to.path(), None).unwrap();
+    verify_backup(other_to.path(), None).unwrap();
+    assert!(verify_backup(other_to.path(), Some(&early)).is_err());
+    assert_eq!(listed(to.path()), before, "verifying writes nothing there");
+    // What was deleted by retention before the backup is said, and its hashes are held against the same checkpoints.
+    log.retention(Duration::from_secs(1), false, None).unwrap();
+    assert!(log.floor() > 0);
+    let pruned = log.backup(to.path(), None).unwrap();
+    let verified = verify_backup(to.path(), Some(&early)).unwrap();
+    assert_eq!(verified.records, pruned.size);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::io::{self, BufRead};
 
 use stepgate_record::bundle::{FileInfo, Files, Format, Manifest, examine, files};
 use stepgate_record::verify::{Anchor, verify_export};
-use stepgate_record::{Event, Filter, Record};
-use stepgate_types::Who;
+use stepgate_record::{Event, Facet, Filter, LabelledColumn, Record, Statement};
+use stepgate_types::{SessionId, SubjectKind, Who};
 
 use super::retention::{old, prune};
-use crate::{BundleRequest, ExportRange, Log, SealError};
+use crate::{BundleRequest, ExportRange, Finder, Log, SealError, Search};
 
 #[derive(Default)]
 struct Memory(BTreeMap<&'static str, Vec<u8>>);
@@ -210,4 +210,123 @@ fn only_the_newest_exports_wait_for_their_seal() {
     let all: Vec<_> = (0..65).map(give).collect();
     assert!(matches!(log.seal_bundle(&all[0], None), Err(SealError::Unknown)));
     assert!(all[1..].iter().all(|manifest| log.seal_bundle(manifest, None).is_ok()));
+}
+
+/// A statement of a person over so many tables, labelled columns and rules: their lists are too long for one record.
+fn long(person: &str, number: u64, many: usize) -> Event {
+    let mut statement = Statement::blank(SessionId::from_bytes([1; 16]), number, person.into());
+    let far = "x".repeat(40);
+    statement.relations = (0..many).map(|n| format!("public.table_{n:03}_{far}")).collect();
+    statement.rules = (0..many).map(|n| format!("rule_{n:03}_{far}")).collect();
+    statement.columns = (0..many)
+        .map(|n| LabelledColumn {
+            column: format!("hr.people.column_{n:03}_{far}"),
+            label: format!("label_{n:03}"),
+            class: "restricted".to_owned(),
+            uses: Vec::new(),
+        })
+        .collect();
+    Event::StatementDecided(Box::new(statement))
+}
+
+#[test]
+fn what_a_search_finds_is_what_an_export_gives_also_of_statements_that_go_on() {
+    let (_dir, log) = old();
+    for (number, person) in (1..).zip(["dana", "lee", "dana"]) {
+        login(&log, person);
+        let many = if number == 3 { 2 } else { 70 };
+        log.append_blocking(vec![long(person, number, many), long("omar", number, 1)], vec![]).unwrap();
+    }
+    let mut all = Vec::new();
+    log.replay(log.floor(), &mut |_, record| all.push(record.clone())).unwrap();
+    let begin = all[0].seq;
+    let record = |seq: u64| &all[usize::try_from(seq - begin).unwrap()];
+    let parts = |seq: u64| {
+        let behind = all.iter().skip(usize::try_from(seq - begin).unwrap() + 1);
+        let is_part = |it: &&Record| matches!(it.event, Event::RecordContinued(_));
+        let goes_on = !record(seq).continued.is_empty();
+        behind.take_while(is_part).map(|it| it.seq).filter(move |_| goes_on).collect::<Vec<_>>()
+    };
+    let long_ones = all.iter().filter(|it| parts(it.seq).len() > 2).count();
+    assert_eq!(long_ones, 2);
+    let finder = Finder::new(&log);
+    let far = "x".repeat(40);
+    let (table, rule) = (format!("public.table_069_{far}"), format!("rule_069_{far}"));
+    let (near, last) = (format!("public.table_000_{far}"), all.last().unwrap().at.micros());
+    let all_of_it = format!(
+        "{{\"person\":[\"dana\"],\"label\":[\"label_069\"],\"table\":[\"{table}\"],\"rule\":[\"{rule}\"],\"since\":0,\"until\":{last}}}"
+    );
+    for (text, statements) in [
+        ("{\"person\":[\"dana\"]}".to_owned(), 2),
+        (format!("{{\"table\":[\"{table}\"]}}"), 2),
+        (format!("{{\"person\":[\"dana\"],\"table\":[\"{table}\"]}}"), 1),
+        (format!("{{\"person\":[\"dana\",\"omar\"],\"table\":[\"{near}\"]}}"), 5),
+        (format!("{{\"person\":[\"omar\"],\"table\":[\"{table}\"]}}"), 0),
+        ("{\"label\":[\"label_069\"]}".to_owned(), 2),
+        ("{\"person\":[\"lee\"],\"label\":[\"label_069\"]}".to_owned(), 1),
+        ("{\"person\":[\"lee\"],\"label\":[\"label_000\"]}".to_owned(), 1),
+        (format!("{{\"rule\":[\"{rule}\"]}}"), 2),
+        (format!("{{\"person\":[\"dana\"],\"rule\":[\"{rule}\"],\"label\":[\"label_000\"]}}"), 1),
+        (format!("{{\"type\":[\"statement.*\"],\"rule\":[\"{rule}\"]}}"), 2),
+        ("{\"type\":[\"statement.decided\"]}".to_owned(), 6),
+        (all_of_it, 1),
+    ] {
+        let filter: Filter = serde_json::from_str(&text).unwrap();
+        let mut resolved = filter.clone();
+        resolved.resolve(&mut |facet, text| {
+            let kind = if facet == Facet::Address { SubjectKind::Address } else { SubjectKind::Person };
+            log.subjects().commit_of(kind, text).map(|commit| commit.to_string())
+        });
+        let mut found = Vec::new();
+        for scan in [false, true] {
+            found.clear();
+            let how = Search { reverse: false, scan, end: begin + all.len() as u64 };
+            finder
+                .search(&resolved, how, &mut |stored| {
+                    found.push(stored.seq);
+                    true
+                })
+                .unwrap();
+            let decided = |seq: &&u64| matches!(record(**seq).event, Event::StatementDecided(_));
+            assert_eq!(found.iter().filter(decided).count(), statements, "{text} {scan}");
+        }
+        let whole = |seq: &u64| [vec![*seq], parts(*seq)].concat();
+        let expected: std::collections::BTreeSet<u64> = found.iter().flat_map(whole).collect();
+        let bundle = bundle(&log, filter, false, &[]);
+        let given = bundle.lines(files::RECORDS);
+        let given: Vec<u64> = given.iter().map(|line| Record::decode(line.as_bytes()).unwrap().seq).collect();
+        let given: Vec<u64> = given.into_iter().filter(|seq| *seq < begin + all.len() as u64).collect();
+        assert_eq!(given, expected.into_iter().collect::<Vec<_>>(), "{text}");
+        let examined = examine(&bundle, None, &mut io::sink()).unwrap();
+        assert!(examined.records() >= given.len() as u64);
+    }
+}
+
+/// A log whose first record that is kept goes on from one that was deleted, if that is so after so many short ones.
+fn cut_within(before: u64) -> Option<(tempfile::TempDir, Log)> {
+    let dir = tempfile::tempdir().unwrap();
+    // Files of so few records that a statement goes on in the next one.
+    let log = crate::testing::open_sealing(dir.path(), 32).unwrap();
+    (0..before).for_each(|_| login(&log, "lee"));
+    let mut number = 0;
+    while log.len() < 250 {
+        log.append_blocking(vec![long("dana", number, 70)], vec![]).unwrap();
+        number += 1;
+    }
+    crate::testing::wait_for_seals(&log);
+    prune(&log, 1);
+    let floor = log.floor();
+    let first = Record::decode(&log.read(floor, floor + 1).next().unwrap().unwrap().bytes).unwrap();
+    matches!(first.event, Event::RecordContinued(_)).then_some((dir, log))
+}
+
+#[test]
+fn parts_whose_statement_was_deleted_stand_by_themselves() {
+    let (_dir, log) = (0..9).find_map(cut_within).unwrap();
+    let floor = log.floor();
+    let labelled = Filter { label: vec!["label_069".to_owned()], ..Filter::default() };
+    for filter in [Filter::default(), of("dana"), labelled] {
+        let bundle = bundle(&log, filter, false, &[]);
+        assert!(examine(&bundle, None, &mut io::sink()).unwrap().records() > 20, "from {floor}");
+    }
 }

@@ -1,9 +1,11 @@
 //! `stepgate audit …`, as clap reads it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
-use stepgate_types::{GrantId, PersonName, RequestId, SessionId};
+use stepgate_types::{Commit, GrantId, InvalidName, PersonName, RequestId, SessionId};
 
 use super::Format;
 
@@ -44,7 +46,7 @@ pub(crate) enum AuditCommand {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Check the log, an export, or a copy of the data directory against signed checkpoints
+    /// Check the log, an export, a backup, or a copy of the data directory against signed checkpoints
     #[command(
         after_help = "Examples:\n  stepgate audit verify\n  stepgate audit verify evidence.tar --offline --checkpoint checkpoint.txt"
     )]
@@ -68,7 +70,8 @@ pub(crate) enum AuditCommand {
         /// Make a bundle of some records comparable with this checkpoint, which was kept elsewhere.
         #[arg(long, value_name = "CHECKPOINT")]
         meet: Vec<PathBuf>,
-        /// Where to write: a `.tar`, a directory, or a `.jsonl` of the records; default: standard output, jsonl.
+        /// Where to write: `NAME.tar`, a directory (no ending, or `NAME/`), or `NAME.jsonl` of the records alone; default:
+        /// standard output, jsonl.
         #[arg(long, value_name = "FILE|DIR")]
         out: Option<PathBuf>,
     },
@@ -146,12 +149,40 @@ pub(crate) enum AuditCommand {
     Sink(SinkCommand),
 }
 
+/// Somebody, by name, or by the commitment that stands in records and is all that is left of a name that was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Named {
+    Name(PersonName),
+    Commit(Commit),
+}
+
+impl FromStr for Named {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        // No name is as long.
+        match text.to_ascii_lowercase().parse() {
+            Ok(commit) => Ok(Self::Commit(commit)),
+            Err(_) => text.parse().map(Self::Name),
+        }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Commit(commit) => commit.fmt(f),
+        }
+    }
+}
+
 /// Which records.
 #[derive(Debug, Args, Clone, Default)]
 pub(crate) struct FilterArgs {
-    /// Of this person: as who acts, or whom it concerns.
+    /// Of this person: as who acts, or whom it concerns. Of one who was erased, the 64 digits that stand for them.
     #[arg(long, value_name = "NAME")]
-    pub(crate) person: Vec<PersonName>,
+    pub(crate) person: Vec<Named>,
     /// Touching this label.
     #[arg(long)]
     pub(crate) label: Vec<String>,
@@ -180,7 +211,7 @@ pub(crate) struct FilterArgs {
     /// Of this grant, pass or broken glass.
     #[arg(long, value_name = "ID")]
     pub(crate) grant: Vec<GrantId>,
-    /// From this address.
+    /// From this address; or from a network, `192.0.2.0/24` or `/64`, or `others`, where records name no more than that.
     #[arg(long, value_name = "IP")]
     pub(crate) address: Vec<String>,
     /// With at least this risk, `>=40`.
@@ -293,7 +324,7 @@ pub(crate) enum SinkCommand {
 /// `audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct AuditVerifyArgs {
-    /// An export, or a copy of a data directory; default: the configured log.
+    /// An export, a backup, or a copy of a data directory; default: the configured log.
     pub(crate) path: Option<PathBuf>,
     /// Read nothing but what is named here: no configuration, no gate.
     #[arg(long)]
@@ -317,4 +348,21 @@ pub(crate) enum VerifyFormat {
     Text,
     /// One JSON object.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_named_or_given_by_the_digits_that_stand_for_them_once_they_are_erased() {
+        let named = |text: &str| text.parse::<Named>().map(|named| named.to_string());
+        assert_eq!(named("dana").unwrap(), "dana");
+        assert_eq!(named(&"AB".repeat(32)).unwrap(), "ab".repeat(32));
+        // The longest name is one letter shorter.
+        assert_eq!(named(&"a".repeat(63)).unwrap(), "a".repeat(63));
+        for wrong in ["Dana", "", &"g".repeat(64), &"a".repeat(65)] {
+            assert!(named(wrong).is_err(), "{wrong}");
+        }
+    }
 }

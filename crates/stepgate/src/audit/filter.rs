@@ -1,10 +1,10 @@
 //! From flags to a filter.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::json;
 use stepgate_record::{Event, Filter, Refusal};
-use stepgate_types::Timestamp;
+use stepgate_types::{Commit, Timestamp};
 
 use crate::args::FilterArgs;
 use crate::failure::Failure;
@@ -138,13 +138,44 @@ fn whole_name(table: &str) -> Result<(), Failure> {
     }
 }
 
-/// As records have it.
+/// As records have it: an address, the network or `others` that stand for more of them than were kept, or a commitment.
 fn address(text: &str) -> Result<String, Failure> {
+    if text == OTHERS {
+        return Ok(text.to_owned());
+    }
+    if let Ok(commit) = text.to_ascii_lowercase().parse::<Commit>() {
+        return Ok(commit.to_string());
+    }
+    if let Some((address, length)) = text.split_once('/') {
+        return network(address, length).ok_or_else(|| {
+            Failure::usage(format!("{text:?} is no network that a record can name")).hint(
+                "records name networks of 192.0.2.0/24 and 2001:db8:1:2::/64 alone, and of few strangers",
+            )
+        });
+    }
     let address: IpAddr = text.parse().map_err(|_| {
-        Failure::usage(format!("{text:?} is no IP address"))
-            .hint("write one, such as 192.0.2.7, without a port")
+        Failure::usage(format!("{text:?} is no IP address")).hint(
+            "write one, such as 192.0.2.7, without a port; or 192.0.2.0/24, 2001:db8:1:2::/64, `others`, or the 64 \
+             digits that stand for an address that was erased",
+        )
     })?;
-    Ok(address.to_string())
+    Ok(address.to_canonical().to_string())
+}
+
+/// What addresses of failed logins are recorded as, once there were very many.
+const OTHERS: &str = "others";
+
+/// A network as records name it, by any address in it.
+fn network(address: &str, length: &str) -> Option<String> {
+    match (address.parse::<IpAddr>().ok()?.to_canonical(), length) {
+        (IpAddr::V4(address), "24") => {
+            Some(format!("{}/24", Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00)))
+        }
+        (IpAddr::V6(address), "64") => {
+            Some(format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))))
+        }
+        _ => None,
+    }
 }
 
 /// `>=40`, or just `40`.
@@ -275,7 +306,32 @@ mod tests {
             assert!(filter(&kind(kind_is), NOW).is_ok(), "{kind_is}");
         }
         assert!(outcomes().iter().all(|is| filter(&outcome(is), NOW).is_ok()));
-        let six = FilterArgs { address: of("2001:DB8:0::7"), ..FilterArgs::default() };
-        assert_eq!(filter(&six, NOW).unwrap().address, ["2001:db8::7"]);
+    }
+
+    #[test]
+    fn addresses_are_named_as_records_name_them_and_what_none_names_is_refused() {
+        let as_found = |text: &str| {
+            let args = FilterArgs { address: vec![text.to_owned()], ..FilterArgs::default() };
+            filter(&args, NOW).map(|filter| filter.address.join(" "))
+        };
+        let commit = "0a".repeat(32);
+        for (text, is) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:DB8:0::7", "2001:db8::7"),
+            ("::ffff:127.0.0.1", "127.0.0.1"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.99/24", "192.0.2.0/24"),
+            ("2001:db8:1:2::/64", "2001:db8:1:2::/64"),
+            ("2001:DB8:1:2:3::4/64", "2001:db8:1:2::/64"),
+            ("others", "others"),
+            (&commit.to_uppercase(), &commit),
+        ] {
+            assert_eq!(as_found(text).unwrap(), is, "{text}");
+        }
+        for wrong in
+            ["192.0.2.0/8", "192.0.2.0/64", "2001:db8::/24", "/24", "192.0.2.0/", "192.0.2.7:5432", "Others"]
+        {
+            assert!(as_found(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Text on its way to whoever asked, in pieces that are each a line of the operator's socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde_json::json;
@@ -12,17 +12,18 @@ use crate::operator::Reply;
 const PIECE: usize = 64 * 1024;
 
 /// Sends one text, or several files, each piece of whole lines; before each piece of another file, a row that names
-/// it. Blocks the thread.
+/// it, also where there is nothing in it. Blocks the thread.
 pub(super) struct Pieces {
     out: mpsc::Sender<Reply>,
     /// What was sent last; empty for a text that is no file's.
     current: &'static str,
+    named: BTreeSet<&'static str>,
     waiting: BTreeMap<&'static str, Vec<u8>>,
 }
 
 impl Pieces {
     pub(super) fn new(out: mpsc::Sender<Reply>) -> Self {
-        Self { out, current: "", waiting: BTreeMap::new() }
+        Self { out, current: "", named: BTreeSet::new(), waiting: BTreeMap::new() }
     }
 
     /// More of a file.
@@ -50,16 +51,17 @@ impl Pieces {
     }
 
     fn say(&mut self, file: &'static str, bytes: Vec<u8>) -> io::Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
         let text = String::from_utf8(bytes).map_err(io::Error::other)?;
         let send = |reply| self.out.blocking_send(reply).map_err(|_| io::ErrorKind::BrokenPipe);
-        if self.current != file {
+        // A file that is empty is there all the same; a text that is no file's has no name.
+        let is_new = !file.is_empty() && self.named.insert(file);
+        if is_new || (self.current != file && !text.is_empty()) {
             send(Reply::Row(json!({ "file": file })))?;
             self.current = file;
         }
-        send(Reply::Text(text))?;
+        if !text.is_empty() {
+            send(Reply::Text(text))?;
+        }
         Ok(())
     }
 }
@@ -100,6 +102,25 @@ mod tests {
             });
         }
         assert_eq!(said, ["file a", "1 lines", "1 lines", "file b", "1\n2"]);
+    }
+
+    #[test]
+    fn a_file_with_nothing_in_it_is_named_once_so_that_it_is_there() {
+        let (out, mut replies) = mpsc::channel(100);
+        let mut pieces = Pieces::new(out);
+        pieces.add("empty", b"").unwrap();
+        pieces.add("full", b"1\n").unwrap();
+        pieces.add("empty", b"").unwrap();
+        pieces.finish().unwrap();
+        let mut said = Vec::new();
+        while let Some(reply) = replies.blocking_recv() {
+            said.push(match reply {
+                Reply::Row(row) => row["file"].as_str().unwrap().to_owned(),
+                Reply::Text(text) => text,
+                _ => "something else".to_owned(),
+            });
+        }
+        assert_eq!(said, ["empty", "full", "1\n"]);
     }
 
     #[test]

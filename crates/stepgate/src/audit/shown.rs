@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use stepgate_record::{AuditRead, Event, Facet, Filter, Reader, Record};
+use stepgate_record::{AuditRead, Event, Facet, Filter, MAX_PARTS, Reader, Record};
 use stepgate_store::{Log, Stored, Subjects};
 use stepgate_types::{Actor, SubjectKind, Who};
 
 use crate::failure::Failure;
 use crate::operator::log_error;
 use crate::store::Store;
-
-/// How many records one can go on in.
-const MAX_PARTS: u64 = 16;
 
 /// A record as it is read; what was erased stays a commitment.
 pub(super) fn open(stored: &Stored, subjects: &Subjects) -> Result<Record, Failure> {

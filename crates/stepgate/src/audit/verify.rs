@@ -1,4 +1,4 @@
-//! `audit verify`: of the configured log, of an export, or of a copy of a data directory.
+//! `audit verify`: of the configured log, of an export, of a backup, or of a copy of a data directory.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stepgate_record::bundle::{is_proof, verify_bundle, verify_proof};
+use stepgate_record::bundle::{files, is_proof, verify_bundle, verify_proof};
 use stepgate_record::verify::{self as record, Anchor, Outcome, report, verify_export};
 
 use super::AuditOperator;
@@ -33,8 +33,9 @@ pub(super) fn verify(config: &Path, args: &AuditVerifyArgs) -> Result<(), Failur
     let anchor = demanding(anchor, witnesses)?;
     match path {
         Some(path) => conclude(&verify_path(path, anchor.as_ref())?, *output),
-        None if *offline => Err(Failure::usage("what is to be verified?")
-            .hint("name an export, or a copy of the data directory: stepgate audit verify FILE --offline")),
+        None if *offline => Err(Failure::usage("what is to be verified?").hint(
+            "name an export, a backup, or a copy of the data directory: stepgate audit verify FILE --offline",
+        )),
         None => verify_configured(&Config::load(config)?, (text, anchor), witnesses, *output),
     }
 }
@@ -52,6 +53,10 @@ fn read_anchor(path: &Path) -> Result<(String, Anchor), Failure> {
 fn verify_path(path: &Path, anchor: Option<&Anchor>) -> Result<Outcome, Failure> {
     let trouble = |error: &std::io::Error| Failure::file("read", path, error);
     if fs::metadata(path).map_err(|error| trouble(&error))?.is_dir() {
+        // The backup of one moment has a manifest, too.
+        if stepgate_store::is_backup(path) && !path.join(files::COVER).exists() {
+            return Ok(stepgate_store::verify_backup(path, anchor));
+        }
         if is_bundle_dir(path) {
             return Ok(verify_bundle(&BundleDir::new(path), anchor));
         }
@@ -89,8 +94,8 @@ const DATA: [&str; 8] =
     ["format.json", "records", "checkpoints", "log.vkey", "beside", "journal", "keys.json", "log"];
 
 fn is_none(path: &Path) -> Failure {
-    Failure::usage(format!("{} is no export, no bundle and no data directory", path.display())).hint(
-        "name what `stepgate audit export` or `audit prove` has written, or a copy of the data directory",
+    Failure::usage(format!("{} is no export, no bundle, no backup and no data directory", path.display())).hint(
+        "name what `stepgate audit export`, `audit prove` or `audit backup` has written, or a copy of the data directory",
     )
 }
 

@@ -86,10 +86,15 @@ fn advance_to(clock: &FakeClock, then: Duration) {
 
 /// Writes down one day of it, in few writes.
 pub(crate) fn plant_at_once(world: &World, habit: &Habit) {
+    plant_events(world, &a_day(habit, SessionId::from_bytes([0xee; 16])));
+}
+
+/// Writes down what has just happened.
+pub(crate) fn plant_events(world: &World, events: &[Event]) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let now = Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap());
     let (log, runtime) = open(world, Arc::new(FakeClock::at(now)));
-    for some in a_day(habit, SessionId::from_bytes([0xee; 16])).chunks(500) {
+    for some in events.chunks(500) {
         runtime.block_on(log.append(some.to_vec(), Vec::new())).unwrap();
     }
     log.close().unwrap();

@@ -8,6 +8,7 @@ mod audited;
 mod brought;
 mod clients;
 mod counterparts;
+mod found;
 mod history;
 mod hours;
 mod money;

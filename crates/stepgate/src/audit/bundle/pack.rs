@@ -39,22 +39,31 @@ pub(crate) enum Target {
     Dir(PathBuf),
 }
 
-/// By the name: `.tar` is an archive, no ending or an existing directory a directory, `.jsonl` the records alone.
+/// By the name: `.tar` is an archive, no ending or an existing directory a directory, `.jsonl` the records alone. Of any
+/// other ending nobody can tell what is meant.
 pub(crate) fn target(out: Option<&Path>) -> Result<Target, Failure> {
     let Some(path) = out else { return Ok(Target::Lines) };
     if path.is_dir() || path.to_string_lossy().ends_with('/') {
         return Ok(Target::Dir(path.to_owned()));
     }
-    match path.extension().and_then(|ending| ending.to_str()) {
+    let ending = path.extension().map(|ending| ending.to_string_lossy());
+    match ending.as_deref() {
         Some("tar") => Ok(Target::Tar(path.to_owned())),
         None => Ok(Target::Dir(path.to_owned())),
+        Some("jsonl") => Ok(Target::Lines),
         Some("csv" | "parquet" | "cef" | "gz" | "zip") => {
             Err(Failure::usage(format!("{} is no name for an export", path.display())).hint(
                 "a bundle holds the records, what proves them and the form asked for: write --out NAME.tar, or --out \
                  DIRECTORY",
             ))
         }
-        Some(_) => Ok(Target::Lines),
+        Some(ending) => {
+            let name = path.display();
+            Err(Failure::usage(format!("{name} is no name for an export: what is .{ending}?")).hint(format!(
+                "write --out {name}.tar for an archive, --out {name}/ for a directory, or --out NAME.jsonl for the \
+                 records alone"
+            )))
+        }
     }
 }
 
