@@ -11,4 +11,5 @@ mod roles;
 mod sslmodes;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 mod wildcards;
