@@ -52,6 +52,17 @@ for turn in range(60):
     assert ends(session.ask(query("select pg_sleep(0.002)"))) is None, turn
     connection.close()
 
+# What is held behind a statement that runs: that one is hit first, and then what is held.
+for turn in range(5):
+    session.send(*frames("select pg_sleep(20)"), *frames("select ssn from customers limit 1"))
+    while session.frame(20)[0] != "N":
+        pass
+    session.cancel()
+    assert ends(session.replies()) == "57014", turn
+    session.cancel()
+    held = session.replies()
+    assert any(tag == "E" and b"cancelled while held" in body for tag, body in held), held
+
 # With nothing under way, and in a transaction, a request hits nothing.
 session.ask(query("begin"))
 session.cancel()

@@ -6,4 +6,5 @@ mod notices;
 mod registry;
 
 pub use forward::forward_cancel;
+pub(crate) use forward::send_cancel;
 pub use registry::{CancelNotice, CancelRegistry, RegisterError, Registration};

@@ -37,6 +37,7 @@ use self::calls::Call;
 pub(crate) use self::calls::{Calls, Sources};
 use self::cancel::Cancelling;
 pub(crate) use self::end::End;
+use self::end::client_gone;
 use self::large::Large;
 use self::look::Looking;
 use self::started::Started;
@@ -83,6 +84,8 @@ pub(crate) struct State {
     pending: Option<Arc<Pending>>,
     /// What waits to be decided on waits for the catalog.
     looking: Option<Box<Looking>>,
+    /// What the server has sent does: nothing is taken of either side.
+    reviewing: Option<Box<Looking>>,
     cancelling: Option<Cancelling>,
     /// When the last cancel request had been dealt with.
     cancelled: Option<Instant>,
@@ -105,9 +108,21 @@ pub(crate) struct State {
     shutdown: Shutdown,
     /// Nothing more comes from the client.
     heard_out: bool,
+    /// Since it has said goodbye.
+    goodbye: Goodbye,
     /// Until the server that such a client's statements run at answers nobody.
     lost: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     ending: Option<Reason>,
+}
+
+/// How far the end of a session is that its client has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    Unsaid,
+    /// The server is told, and still answers what came before.
+    Said,
+    /// The server has closed its end: what it has said is written to the client.
+    Answered,
 }
 
 /// What a session begins with; `leftover` is what the server has said already, and `opening` what the client is told
@@ -130,6 +145,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         approved: None,
         pending: None,
         looking: None,
+        reviewing: None,
         cancelling: None,
         cancelled: None,
         loading: None,
@@ -144,6 +160,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         outside: Instant::now(),
         shutdown: Shutdown::default(),
         heard_out: false,
+        goodbye: Goodbye::Unsaid,
         lost: None,
         ending: None,
     })
@@ -196,10 +213,10 @@ impl Drive {
                     None | Some(Ok(1..)) => {}
                     // What it sent before is done as PostgreSQL would do it.
                     Some(Ok(_)) => state.heard_out = true,
-                    Some(Err(_)) => state.ending = Some("client-gone"),
+                    Some(Err(_)) => client_gone(state),
                 }
                 match server {
-                    Some(Ok(1..)) => return self.server_speaks(state),
+                    Some(Ok(1..)) => self.server_speaks(state),
                     Some(_) => self.server_gone(state),
                     None => {}
                 }
@@ -211,8 +228,9 @@ impl Drive {
             }
             Occurred::Answered(end) => return Some(Waits::Answered(end)),
             Occurred::Looked(seen) => return Some(Waits::Looked(seen)),
+            Occurred::Reviewed(seen) => return Some(Waits::Reviewed(seen)),
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
-            Occurred::CancelDelivered => self.cancel_delivered(state),
+            Occurred::CancelDelivered(done) => self.cancel_delivered(state, done),
             Occurred::Cut(cancelled) => self.cut(state, cancelled),
             Occurred::Called(Call::Shutdown(how_far)) => state.shutdown = how_far,
             Occurred::Called(Call::Kill) => {
@@ -222,7 +240,7 @@ impl Drive {
             }
             Occurred::Called(Call::Cancel(notice)) => return Some(Waits::Cancelled(notice)),
             Occurred::Tick => return Some(Waits::Tick),
-            Occurred::ClientGone => state.ending = Some("client-gone"),
+            Occurred::ClientGone => client_gone(state),
             Occurred::ServerGone => self.server_gone(state),
             Occurred::ServerLost => self.server_lost(state),
             Occurred::ClientStalls => self.client_stalls(state),
@@ -231,15 +249,16 @@ impl Drive {
     }
 
     /// Something came from the server: the catalog is looked at before it is taken, where that must be.
-    fn server_speaks(&mut self, state: &mut State) -> Option<Waits> {
+    fn server_speaks(&mut self, state: &mut State) {
         if state.limited.values().any(Limited::has_accounts) {
             let now = self.judge.gate.clock.now();
             state.limited.values().for_each(|limited| limited.renew(now));
         }
         self.learn(state);
         let (names, _) = self.session.resolves_by();
-        let looks = state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints);
-        looks.then_some(Waits::Look)
+        if state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints) {
+            self.look_again(state);
+        }
     }
 
     /// The session learns what is new of its database.
@@ -296,6 +315,9 @@ impl Drive {
     /// Hands one frame of each side to the session, as far as it wants them.
     fn hand_on(&mut self, state: &mut State) -> Result<bool, FrameError> {
         let mut moved = false;
+        if state.reviewing.is_some() {
+            return Ok(moved);
+        }
         while self.session.wants_server()
             && state.client.out.len() + self.session.to_client().len() < MAX_QUEUED
         {

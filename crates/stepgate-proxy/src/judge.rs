@@ -143,7 +143,7 @@ impl Judge {
             Ok(ticket) => ticket,
             Err(error) => return Some(Verdict::Refuse(refusal::log_failed(&error))),
         };
-        self.gate.metrics.decided("forward", &passes.rules);
+        self.gate.metrics.decided("forward", Some(passes.action), &passes.rules);
         Some(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))
     }
 
@@ -541,7 +541,7 @@ impl Case<'_> {
     }
 
     fn count(&self, verdict: &str) {
-        self.judge.gate.metrics.decided(verdict, &self.decision.rules);
+        self.judge.gate.metrics.decided(verdict, Some(self.decision.action), &self.decision.rules);
     }
 
     fn statement(&self) -> StatementId {

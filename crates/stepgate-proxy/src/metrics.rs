@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use stepgate_types::Action;
+
 use crate::gate::Gate;
 
 /// Upper bounds of what takes microseconds to seconds, in microseconds.
@@ -32,6 +34,9 @@ const MAX_RULES: usize = 1_000;
 
 /// What becomes of statements, in records' own words.
 const VERDICTS: [&str; 8] = ["forward", "monitor", "hold", "defer", "deny", "fail", "overtaken", "other"];
+
+/// What rules asked for, in policies' own words; the last of them where nobody can say.
+const ACTIONS: [&str; 6] = ["allow", "monitor", "step-up", "approve", "deny", "none"];
 
 /// Counts in buckets.
 struct Histogram<const N: usize> {
@@ -78,7 +83,8 @@ impl<const N: usize> Histogram<N> {
 
 /// What one gate has counted since it started.
 pub(crate) struct Metrics {
-    verdicts: [AtomicU64; VERDICTS.len()],
+    /// By verdict, then by action.
+    verdicts: [[AtomicU64; ACTIONS.len()]; VERDICTS.len()],
     rules: Mutex<BTreeMap<String, u64>>,
     analysis: Histogram<14>,
     decision: Histogram<14>,
@@ -157,9 +163,11 @@ impl Drop for OpenHold {
 
 impl Metrics {
     /// A statement was decided on, by these rules.
-    pub(crate) fn decided(&self, verdict: &str, rules: &[String]) {
+    pub(crate) fn decided(&self, verdict: &str, action: Option<Action>, rules: &[String]) {
         let place = VERDICTS.iter().position(|known| *known == verdict).unwrap_or(VERDICTS.len() - 1);
-        self.verdicts.get(place).map(count);
+        let action = action.map_or("none", Action::as_str);
+        let asked_for = ACTIONS.iter().position(|known| *known == action).unwrap_or(ACTIONS.len() - 1);
+        self.verdicts.get(place).and_then(|actions| actions.get(asked_for)).map(count);
         if rules.is_empty() {
             return;
         }
@@ -253,9 +261,16 @@ impl Gate {
             "1 while the audit log can be written; nothing passes otherwise.",
             u64::from(self.log.poisoned().is_none() && !self.log.has_no_space()),
         );
-        text.head("stepgate_statements_total", "counter", "Decisions, by what became of the statement.");
-        for (verdict, counted) in VERDICTS.iter().zip(&metrics.verdicts) {
-            text.line(&format!("stepgate_statements_total{{verdict=\"{verdict}\"}}"), counted.load(Relaxed));
+        text.head(
+            "stepgate_statements_total",
+            "counter",
+            "Decisions, by what became of the statement and what rules asked for.",
+        );
+        for (verdict, actions) in VERDICTS.iter().zip(&metrics.verdicts) {
+            for (action, counted) in ACTIONS.iter().zip(actions) {
+                let labels = format!("verdict=\"{verdict}\",action=\"{action}\"");
+                text.line(&format!("stepgate_statements_total{{{labels}}}"), counted.load(Relaxed));
+            }
         }
         text.head("stepgate_rule_matches_total", "counter", "Decisions that a rule had a part in.");
         let rules = metrics.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -394,12 +409,21 @@ mod tests {
     fn rules_that_come_and_go_with_reloads_do_not_grow_it_for_ever() {
         let metrics = Metrics::default();
         for number in 0..3 * MAX_RULES {
-            metrics.decided("hold", &[format!("rule-{number}")]);
+            metrics.decided("hold", Some(Action::StepUp), &[format!("rule-{number}")]);
         }
         assert_eq!(metrics.rules.lock().unwrap().len(), MAX_RULES);
-        metrics.decided("no such verdict", &[]);
-        assert_eq!(metrics.verdicts[2].load(Relaxed), 3 * wide(MAX_RULES));
-        assert_eq!(metrics.verdicts[VERDICTS.len() - 1].load(Relaxed), 1);
+        metrics.decided("no such verdict", None, &[]);
+        assert_eq!(metrics.verdicts[2][2].load(Relaxed), 3 * wide(MAX_RULES));
+        assert_eq!(metrics.verdicts[VERDICTS.len() - 1][ACTIONS.len() - 1].load(Relaxed), 1);
+    }
+
+    #[test]
+    fn every_action_has_a_label_of_its_own() {
+        let metrics = Metrics::default();
+        for action in [Action::Allow, Action::Monitor, Action::StepUp, Action::Approve, Action::Deny] {
+            metrics.decided("hold", Some(action), &[]);
+        }
+        assert_eq!(metrics.verdicts[2].each_ref().map(|counted| counted.load(Relaxed)), [1, 1, 1, 1, 1, 0]);
     }
 
     #[test]

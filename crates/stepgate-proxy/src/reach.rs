@@ -62,6 +62,11 @@ pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> 
     let view = database.view().ok_or_else(|| unreachable(database, &CatalogError::Closed))?;
     let settings = settings(database, person, &client.opening);
     let upstream = connect(&database.config, &role, &settings).await.map_err(|error| {
+        if let Some(problem) = error.refused_value() {
+            // The client's fault, and its text: of that nothing is logged.
+            tracing::debug!(database = %database.config.name, state = %problem.state, "a client begins with what the server refuses");
+            return problem;
+        }
         count(&database.failures);
         tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
         Refused::new(no_entry(&error), error.problem(&database.config.name))

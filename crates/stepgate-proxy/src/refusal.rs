@@ -141,6 +141,13 @@ pub(crate) fn not_cancelled() -> Problem {
         .with_hint("Connect again.")
 }
 
+/// The end of a session of which a cancel request is on its way, and the server does not take it.
+pub(crate) fn cancel_unheard() -> Problem {
+    Problem::fatal(SqlState::CONNECTION_FAILURE, "the database server does not answer a cancel request")
+        .with_detail("It might hit whatever is sent next.")
+        .with_hint("What the server was sent may have been done. Connect again.")
+}
+
 /// The same ERROR for a statement of which something has been delivered.
 pub(crate) fn midway(problem: Problem, rows: u64) -> Problem {
     let reason = problem.detail.as_ref().map(|detail| format!(" {detail}")).unwrap_or_default();

@@ -156,12 +156,14 @@ pub enum UpstreamError {
     #[error("authentication: {0}")]
     Auth(&'static str),
     /// The server refused, in its own words.
-    #[error("server says: {state} {message}")]
+    #[error("server says: {state} {}", of_its_own(state, message))]
     Server {
         /// SQLSTATE.
         state: String,
         /// Primary message.
         message: String,
+        /// Hint.
+        hint: Option<String>,
     },
     /// The server's version is not one that was tested.
     #[error("server version {0} is not supported (tested: 13 to 18; allow_untested: true takes others)")]
@@ -201,7 +203,12 @@ impl UpstreamError {
                     SqlState::INSUFFICIENT_PRIVILEGE,
                     format!("permission denied for database \"{database}\""),
                 )
+                .with_detail("User does not have CONNECT privilege.")
             },
+            // It is not let in whatever it does.
+            _ if state.starts_with("28") => cannot(SqlState::CONNECTION_FAILURE)
+                .with_detail("The server behind the gate does not let it in.")
+                .with_hint("Tell the gate's operator, whose log says why."),
             "53300" => cannot(SqlState::TOO_MANY_CONNECTIONS)
                 .with_detail("The server behind the gate has no connection left.")
                 .with_hint("Try again when others have disconnected."),
@@ -212,6 +219,26 @@ impl UpstreamError {
                 .with_hint("Try again in a moment. If it stays so, the gate's log tells its operator why."),
         }
     }
+
+    /// The server's own words, where it refuses a value that the client begins with: a time zone that does not exist, an
+    /// encoding, what it sets by `options`. Only of a connection that is made for that client.
+    #[must_use]
+    pub(crate) fn refused_value(&self) -> Option<Problem> {
+        let Self::Server { state, message, hint } = self else { return None };
+        let state = match state.as_str() {
+            "42704" => SqlState::UNDEFINED_OBJECT,
+            state if state.starts_with("22") => SqlState::INVALID_PARAMETER_VALUE,
+            _ => return None,
+        };
+        Some(Problem { bare: true, hint: hint.clone(), ..Problem::fatal(state, message.clone()) })
+    }
+}
+
+/// What the server says, unless it may repeat a value or a client's text: of data (22), constraints (23), `RAISE` (P0), syntax,
+/// names and settings that there are not, the SQLSTATE alone is told.
+fn of_its_own<'m>(state: &str, message: &'m str) -> &'m str {
+    let repeats = ["22", "23", "P0", "42601", "42602", "42704"].iter().any(|class| state.starts_with(class));
+    if repeats { "" } else { message }
 }
 
 /// PostgreSQL's own words for a database that there is not, whether the gate or the server behind it lacks it.

@@ -65,10 +65,13 @@ impl Session {
     /// Takes the frame at the head of the inbox, or leaves it there and says in `gate` or `leaving` why.
     fn take(&mut self, tag: u8, frame: &Bytes) -> Result<(), ReadError> {
         match tag {
+            b'X' if !self.park.is_empty() => self.leaving = true,
             b'X' => {
                 self.server.harmless(tag, frame);
-                self.gate = Gate::Ended;
-                self.actions.push_back(Action::End(Ending::Terminate));
+                let answered = self.expect.is_empty();
+                self.gate = if answered { Gate::Ended } else { Gate::Goodbye };
+                let action = if answered { Action::End(Ending::Terminate) } else { Action::Goodbye };
+                self.actions.push_back(action);
             }
             b'S' => {
                 expect_empty(frame, tag)?;

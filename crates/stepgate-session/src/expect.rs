@@ -87,6 +87,19 @@ impl Owed {
         )
     }
 
+    /// Whether it executes nothing and leaves no portal behind: to end its implicit transaction then undoes nothing.
+    pub(crate) const fn only_prepares(&self) -> bool {
+        matches!(
+            self,
+            Self::Parse { .. }
+                | Self::Close { .. }
+                | Self::Describe { .. }
+                | Self::OwnClose { .. }
+                | Self::Exists
+                | Self::Check(_)
+        )
+    }
+
     /// Whether the client waits for it: what is the gate's own, or refused, nobody can cancel.
     pub(crate) const fn is_of_client(&self) -> bool {
         matches!(

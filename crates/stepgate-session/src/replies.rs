@@ -43,6 +43,7 @@ impl Session {
         }
         self.drop_copy_marks();
         self.settle();
+        self.let_go();
         self.advance();
     }
 
@@ -267,6 +268,12 @@ impl Session {
                 check.refused = Some(sqlstate.unwrap_or_default());
                 check.said.push(frame.clone());
             }
+            // A timeout of the server's has struck before the gate let go of the segment: that is the segment's end.
+            Some(Owed::OwnSync) if self.synced_within => {
+                let shown = self.shown_error(frame);
+                self.client.relay(&shown);
+                self.skip_to_sync(sqlstate);
+            }
             // A Sync can fail: it ends an implicit transaction, and with it comes what was deferred until then. Its
             // ReadyForQuery still comes.
             Some(Owed::Sync | Owed::OwnSync) => {
@@ -365,6 +372,7 @@ impl Session {
             }
             Some(Owed::OwnSync) => {
                 self.expect.pop_front();
+                self.synced_within = false;
             }
             Some(Owed::Check(_)) => {
                 if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {

@@ -109,6 +109,9 @@ pub enum Action {
         /// Counts the session's changes; to be handed back.
         change: u64,
     },
+    /// The client has said goodbye behind what it sent before, and the server is told. What it still says is relayed until
+    /// it closes the connection, which ends the session.
+    Goodbye,
     /// Write what is queued, then end the session.
     End(Ending),
 }
@@ -145,6 +148,8 @@ pub(crate) enum Gate {
     Deciding(Subject),
     /// Until a person has.
     Held(Subject),
+    /// No frame is taken any more: the client has said goodbye. What was sent before is answered.
+    Goodbye,
     /// No frame is taken any more.
     Ended,
 }
@@ -170,6 +175,10 @@ pub struct Session {
     pub(crate) segment: u64,
     /// Something of the current segment has been sent.
     pub(crate) segment_begun: bool,
+    /// Nothing of it but what executes nothing and leaves no portal behind.
+    pub(crate) segment_prepares: bool,
+    /// A Sync of the gate's own in the middle of a segment of the client's is unanswered.
+    pub(crate) synced_within: bool,
     /// `I`, `T` or `E`, as of the last ReadyForQuery.
     pub(crate) status: u8,
     pub(crate) so_far: TransactionSoFar,
@@ -252,6 +261,8 @@ impl Session {
             expect: VecDeque::new(),
             segment: 0,
             segment_begun: false,
+            segment_prepares: true,
+            synced_within: false,
             status: b'I',
             so_far: TransactionSoFar::Nothing,
             isolation: Isolation::unknown(),
@@ -324,7 +335,7 @@ impl Session {
     /// Whether more of the client's bytes are wanted now.
     #[must_use]
     pub fn wants_client(&self) -> bool {
-        self.inbox_bytes < MAX_READ_AHEAD && !matches!(self.gate, Gate::Ended)
+        self.inbox_bytes < MAX_READ_AHEAD && !matches!(self.gate, Gate::Goodbye | Gate::Ended)
     }
 
     /// Whether the server's bytes may be taken now: not while a reply waits for its release.
@@ -461,7 +472,9 @@ impl Session {
     }
 
     pub(crate) fn owe(&mut self, owed: Owed) {
-        self.segment_begun = !owed.ends_with_ready();
+        let ends = owed.ends_with_ready();
+        self.segment_begun = !ends;
+        self.segment_prepares = ends || (self.segment_prepares && owed.only_prepares());
         self.expect.push_back(Entry { owed, segment: self.segment });
     }
 

@@ -66,6 +66,19 @@ impl Session {
             // Replies to what went before may still sit in the server's buffer.
             self.server.flush();
         }
+        self.let_go();
+    }
+
+    /// Ends what the server has begun for a segment of which it has only prepared something: from the first Parse on it
+    /// keeps locks on what that names, and its `statement_timeout` runs. What was prepared stays; the client's own Sync
+    /// comes later, and ends what comes then. In a transaction that was begun by a statement this changes nothing.
+    pub(crate) fn let_go(&mut self) {
+        let held = matches!(self.gate, Gate::Held(_));
+        if held && self.segment_begun && self.segment_prepares && self.expect.is_empty() {
+            self.server.sync();
+            self.owe(Owed::OwnSync);
+            self.synced_within = true;
+        }
     }
 
     /// Refuses the statement that is being decided or held: a message goes in its place that must fail,
@@ -151,6 +164,10 @@ impl Session {
     /// asked. Until [`Session::is_probing`] is false, nothing is to be done about what is held.
     pub fn probe_held(&mut self) -> bool {
         let idle = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
+        if self.synced_within {
+            // Whether the server has done with it in time is not known yet.
+            return true;
+        }
         let known = self.state.search_path.is_some() || self.catalog_stale();
         let can_ask = idle && !self.segment_begun && !self.probe_failed && matches!(self.status, b'I' | b'T');
         if known || !can_ask || !matches!(self.gate, Gate::Held(_)) {
@@ -164,7 +181,7 @@ impl Session {
     /// Whether the server has been asked what names mean, and has not answered.
     #[must_use]
     pub fn is_probing(&self) -> bool {
-        self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe))
+        self.synced_within || self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe))
     }
 
     /// Whether the server has sent a FATAL, after which it closes the connection.
@@ -196,6 +213,10 @@ impl Session {
         let status = reply::parameter_status("application_name", &self.application_name);
         self.client.own(&status);
         self.close_portals();
+        if matches!(self.expect.back(), Some(Entry { owed: Owed::OwnClose { .. }, .. })) {
+            self.server.flush();
+        }
+        self.let_go();
         if self.expect.is_empty() && !self.segment_begun {
             // Resets the server's idle timers; outside a segment a Sync does nothing else.
             self.server.sync();

@@ -247,7 +247,7 @@ fn no_session_panics_sends_what_was_not_let_through_or_grows_without_bounds() {
                     }
                     Action::LoadCatalog { change } => loads.push(change),
                     Action::ShowsMore { number, .. } => shown.push(number),
-                    Action::End(_) => ended = true,
+                    Action::End(_) | Action::Goodbye => ended = true,
                     _ => {}
                 }
             }

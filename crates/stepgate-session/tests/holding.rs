@@ -193,6 +193,72 @@ fn a_held_statement_that_the_server_would_skip_is_withdrawn() {
     assert_eq!(stage.completed, [(first.number, Some("22012".to_owned()), 0)]);
 }
 
+/// As asyncpg asks: else the server would keep its locks, and `statement_timeout` would run while people think.
+#[test]
+fn a_hold_ends_at_the_server_what_its_segment_has_prepared_and_the_client_cannot_tell() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "select a from t"), frame(b'H', b"")]);
+    stage.server(&[frame(b'1', b"")]);
+    stage.at_server();
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.hold();
+    assert_eq!(tags(&stage.at_server()), "S");
+    // It is not sent again, and goes on outliving the server's idle timeouts.
+    stage.session.keep_alive();
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_server()), "");
+    stage.session.keep_alive();
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    assert_eq!(tags(&stage.at_client()), "1NSS");
+    stage.pass(permit(number));
+    assert_eq!(tags(&stage.at_server()), "BES");
+    stage.server(&[frame(b'2', b""), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "2CZ");
+    assert_eq!(stage.completed, [(number, None, 0)]);
+}
+
+#[test]
+fn a_hold_waits_for_the_answers_of_what_its_segment_has_prepared_before_it_ends_that() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "select a from t"), frame(b'H', b""), bind("", "s"), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.hold();
+    assert_eq!(tags(&stage.at_server()), "PHH");
+    stage.session.keep_alive();
+    stage.server(&[]);
+    assert_eq!(tags(&stage.at_server()), "");
+    stage.server(&[frame(b'1', b"")]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    stage.pass(permit(number));
+    assert_eq!(tags(&stage.at_server()), "BES");
+    stage.server(&[frame(b'2', b""), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "NS12CZ");
+}
+
+/// PostgreSQL looks at its timer with the next message: here, the gate's Sync.
+#[test]
+fn a_timeout_that_strikes_before_a_hold_ends_its_segment_is_the_statements_error() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "select a from t"), frame(b'H', b"")]);
+    stage.server(&[frame(b'1', b"")]);
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.hold();
+    stage.at_client();
+    assert_eq!(tags(&stage.at_server()), "PHS");
+    assert!(stage.session.probe_held(), "until then nothing of it is sent");
+    stage.server(&[error("57014", "canceling statement due to statement timeout")]);
+    assert_eq!(stage.withdrawn, [number]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I'), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "EZ");
+    stage.client(&[query("select 1")]);
+    assert_eq!(stage.decision().sql, "select 1");
+}
+
 #[test]
 fn what_the_server_would_skip_is_not_decided_on_if_that_is_heard_first() {
     let mut stage = Stage::new();
@@ -342,6 +408,35 @@ fn a_held_session_shows_both_sides_that_it_lives_and_nobody_sees_the_difference(
     stage.pass(permit(number));
     stage.server(&[complete(), ready(b'I')]);
     assert_eq!(tags(&stage.at_client()), "CZ");
+}
+
+#[test]
+fn a_goodbye_is_passed_on_behind_what_was_sent_before_and_that_is_answered_and_recorded() {
+    let goodbye = || frame(b'X', b"");
+    let mut stage = Stage::new();
+    stage.client(&[query("select 1"), query("select ssn from customers"), goodbye(), query("select 2")]);
+    let first = stage.decision().number;
+    stage.pass(permit(first));
+    stage.server(&[complete(), ready(b'I')]);
+    let second = stage.decision().number;
+    stage.hold();
+    assert_eq!(tags(&stage.at_server()), "Q", "in its place, behind what waits");
+    stage.pass(permit(second));
+    assert_eq!(tags(&stage.at_server()), "QX");
+    assert!(stage.goodbye && !stage.ended && !stage.session.wants_client());
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "CZNCZ");
+    assert_eq!(stage.completed, [(first, None, 0), (second, None, 0)]);
+    assert!(!stage.undecided(), "nothing is taken behind it");
+    // Also of what nothing has made the server act on yet.
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "selec"), goodbye()]);
+    assert_eq!(tags(&stage.at_server()), "PX");
+    // With nothing to be answered there is nothing to wait for.
+    let mut stage = Stage::new();
+    stage.client(&[goodbye()]);
+    assert!(stage.ended && !stage.goodbye);
+    assert_eq!(tags(&stage.at_server()), "X");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn the_unnamed_portal_is_closed_while_what_replaces_it_is_held() {
 }
 
 #[test]
-fn in_the_middle_of_a_segment_it_is_closed_without_ending_that() {
+fn in_the_middle_of_a_segment_it_is_closed_before_what_that_has_prepared_is_let_go() {
     let mut stage = after_a_select("");
     stage.client(&[parse("s", "select a from app.t"), frame(b'H', b"")]);
     stage.server(&[frame(b'1', b"")]);
@@ -52,6 +52,8 @@ fn in_the_middle_of_a_segment_it_is_closed_without_ending_that() {
     assert_eq!(tags(&stage.at_server()), "CH");
     stage.at_client();
     stage.server(&[frame(b'3', b"")]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'T')]);
     assert_eq!(tags(&stage.at_client()), "");
 }
 

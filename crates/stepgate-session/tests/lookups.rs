@@ -145,23 +145,3 @@ fn a_slip_in_the_middle_of_a_segment_gets_its_error_there() {
     assert_eq!(tags(&stage.at_client()), "Z");
     assert!(!stage.undecided());
 }
-
-/// `statement_timeout` runs on between the messages of a segment.
-#[test]
-fn a_timeout_of_the_servers_ends_a_hold_in_the_middle_of_a_segment() {
-    let mut stage = Stage::new();
-    stage.client(&[parse("s", "select a from t"), frame(b'H', b"")]);
-    stage.server(&[frame(b'1', b"")]);
-    stage.client(&[bind("", "s"), execute(""), sync()]);
-    let number = stage.decision().number;
-    stage.hold();
-    stage.at_client();
-    stage.at_server();
-    stage.server(&[error("57014", "canceling statement due to statement timeout")]);
-    assert_eq!(stage.withdrawn, [number]);
-    assert_eq!(tags(&stage.at_server()), "S");
-    stage.server(&[ready(b'I')]);
-    assert_eq!(tags(&stage.at_client()), "EZ");
-    stage.client(&[query("select 1")]);
-    assert_eq!(stage.decision().sql, "select 1");
-}

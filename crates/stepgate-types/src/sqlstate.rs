@@ -13,6 +13,8 @@ impl SqlState {
     pub const PROTOCOL_VIOLATION: Self = Self("08P01");
     /// `0A000` feature_not_supported.
     pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
+    /// `22023` invalid_parameter_value: a setting that the server refuses.
+    pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     /// `28000` invalid_authorization_specification.
     pub const INVALID_AUTHORIZATION: Self = Self("28000");
     /// `28P01` invalid_password.
@@ -21,6 +23,8 @@ impl SqlState {
     pub const UNDEFINED_DATABASE: Self = Self("3D000");
     /// `42501` insufficient_privilege: denied.
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    /// `42704` undefined_object: a setting that does not exist.
+    pub const UNDEFINED_OBJECT: Self = Self("42704");
     /// `53200` out_of_memory: there is no room for a large message now.
     pub const OUT_OF_MEMORY: Self = Self("53200");
     /// `53300` too_many_connections.

@@ -18,7 +18,7 @@ pub mod read;
 pub mod reply;
 pub mod startup;
 
-pub use ascii::plain_ascii;
+pub use ascii::{plain_ascii, plain_letters};
 pub use frame::{
     Cutter, Dropped, FrameError, HEADER, Header, LARGE, MAX_FRAME, MAX_SERVER_SMALL, MAX_SMALL, MAX_STREAMED,
     Piece, Run, Side, peek,

@@ -42,7 +42,7 @@ pub struct Problem {
     pub detail: Option<String>,
     /// HINT: what to do about it.
     pub hint: Option<String>,
-    /// Whether the message reads as PostgreSQL's own, without the prefix (authentication failures only).
+    /// Whether the message reads as PostgreSQL's own, without the prefix (only before there is a session).
     pub bare: bool,
 }
 
@@ -97,11 +97,15 @@ impl Problem {
         self
     }
 
-    /// The primary message as it is sent: ASCII, prefixed.
+    /// The primary message as it is sent: ASCII, prefixed; as PostgreSQL's own, with letters as they came.
     #[must_use]
     pub fn primary(&self) -> String {
-        let message = crate::plain_ascii(&self.message).replace('\n', " ");
-        if self.bare { message } else { format!("stepgate: {message}") }
+        let one_line = |text: String| text.replace('\n', " ");
+        if self.bare {
+            one_line(crate::plain_letters(&self.message))
+        } else {
+            format!("stepgate: {}", one_line(crate::plain_ascii(&self.message)))
+        }
     }
 
     /// An ErrorResponse of this problem's own severity; ERROR if that is no error at all.

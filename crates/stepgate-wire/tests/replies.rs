@@ -49,6 +49,15 @@ fn no_text_controls_the_readers_terminal_or_breaks_out_of_its_field() {
     assert!(fields.get(b'D').unwrap().iter().all(|byte| *byte == b'\n' || (b' '..=b'~').contains(byte)));
 }
 
+/// As PostgreSQL says it, whatever it is.
+#[test]
+fn a_name_that_fails_to_log_in_is_said_back_as_it_came_without_what_controls_a_terminal() {
+    let bytes = Problem::authentication_failed("dan\u{e9}\u{1b}[2J\u{202e}\u{738b}").fatal_bytes();
+    let fields = ErrorFields::read(&bytes).unwrap();
+    let message = std::str::from_utf8(fields.get(b'M').unwrap()).unwrap();
+    assert_eq!(message, "password authentication failed for user \"dan\u{e9}\\u{1b}[2J\\u{202e}\u{738b}\"");
+}
+
 #[test]
 fn the_small_replies_are_read_back() {
     assert_eq!(ReadyForQuery::read(&reply::ready_for_query(b'T')).unwrap().status, b'T');

@@ -161,7 +161,8 @@ fn a_cancel_at_whatever_time_hits_the_statement_under_way_or_none() {
     // Each that was let through has an end, be it that it was called off.
     let of = |what: &str| {
         let records = world.records();
-        let of_kind = records.into_iter().filter(|record| record.to_string().contains(what));
+        let sent = |record: &serde_json::Value| record["verdict"] != "hold";
+        let of_kind = records.into_iter().filter(|it| sent(it) && it.to_string().contains(what));
         of_kind.map(|record| (record["session"].clone(), record["statement"].clone())).collect::<Vec<_>>()
     };
     let ended = of("statement.completed");

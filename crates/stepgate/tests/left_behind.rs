@@ -1,7 +1,7 @@
 //! What runs at the server when its session ends: cancelled where the session was ended, finished where its client has only
 //! gone; and until the server is done with it, it counts.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stepgate_proxy::Upstream;
 use stepgate_testkit::{Person, until};
-use support::frames::{cancel, extended, frame, query, send, until_tag};
+use support::frames::{cancel, execute, extended, frame, parse, query, send, until_tag};
 use support::raw::{config, run, runtime, session};
 use support::relay::Relay;
 use support::{EVERYTHING, NOTHING_LABELLED, SOON, World};
@@ -55,6 +55,14 @@ fn sessions(world: &World) -> Vec<String> {
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let ids = listed.as_array().unwrap().iter();
     ids.map(|session| session.get("session").unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+/// Of which that is the server's process.
+fn kill_of(world: &World, pid: i32) {
+    let listed = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let session = listed.as_array().unwrap().iter().find(|session| session["pid"] == pid).unwrap();
+    world.gate.run(["session", "kill", session["session"].as_str().unwrap()], "").unwrap().ok().unwrap();
 }
 
 fn kill_all(world: &World) {
@@ -155,6 +163,48 @@ fn what_a_client_sent_before_it_went_is_finished_and_committed() {
     until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
 }
 
+/// And all that it was sent is with it before the connection closes: else whoever says goodbye at once would keep out of the
+/// records what came of it.
+#[test]
+fn what_is_sent_before_a_goodbye_is_answered_and_recorded() {
+    let (world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    let insert = "insert into marks select 'bye' from generate_series(1, 3)";
+    let terminate = frame(b'X', b"");
+    for (sent, tags, many) in [
+        ([query(insert), query("select pg_sleep(1)")].concat(), "CZTDCZ", 3),
+        ([extended(insert), extended("select 1")].concat(), "12CZ12DCZ", 6),
+        (query("select 1/0"), "EZ", 6),
+        // PostgreSQL keeps what nothing has flushed to itself, and undoes what nothing has committed.
+        ([parse(insert), execute()].concat(), "", 6),
+    ] {
+        let mut session = open(&runtime, &world, &dana);
+        send(&runtime, &mut session, &[sent, terminate.clone()].concat());
+        let mut replies = session.leftover.split().to_vec();
+        runtime.block_on(session.stream.read_to_end(&mut replies)).unwrap();
+        assert_eq!(tags_of(&replies), tags);
+        assert_eq!(marks(&world, "bye"), many);
+    }
+    until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
+    let records = world.records();
+    let of = |kind: &str| records.iter().filter(|record| record["type"] == kind).collect::<Vec<_>>();
+    let completed = of("statement.completed");
+    assert!(completed.len() == 5 && completed.iter().any(|it| it["sqlstate"] == "22012"), "{completed:?}");
+    assert_eq!(of("statement.outcome_unknown").len(), 1);
+    assert!(of("session.closed").iter().all(|record| record["reason"] == "terminate"));
+}
+
+/// The tags of whole messages.
+fn tags_of(mut messages: &[u8]) -> String {
+    let mut tags = String::new();
+    while let [tag, length @ ..] = messages {
+        let length = u32::from_be_bytes(*length.first_chunk().unwrap());
+        messages = messages.get(1 + usize::try_from(length).unwrap()..).unwrap();
+        tags.push(char::from(*tag));
+    }
+    tags
+}
+
 #[test]
 fn whoever_sends_and_goes_has_no_more_of_the_servers_processes_than_sessions() {
     let (world, runtime) = (world("limits: {per_person: 2}"), runtime());
@@ -210,23 +260,24 @@ fn a_result_that_nobody_reads_any_more_is_not_made_to_its_end() {
 fn a_server_that_vanishes_keeps_nobodys_place() {
     let mut world = World::not_serving(|text| text);
     world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
-    world.configure("limits: {per_person: 2}");
+    world.configure("limits: {per_person: 3}");
     let relay = Relay::of(&world);
     world.gate.serve().unwrap();
     let (dana, runtime) = (world.dana(), runtime());
-    let mut both = [(); 2].map(|()| open(&runtime, &world, &dana));
-    for session in &mut both {
+    let mut all = [(); 3].map(|()| open(&runtime, &world, &dana));
+    for session in &mut all {
         send(&runtime, session, &query("select pg_sleep(300)"));
     }
-    all_sleep(&world, 2);
-    let [killed, left] = both;
+    all_sleep(&world, 3);
+    let [killed, left, mut polite] = all;
     drop(left);
+    send(&runtime, &mut polite, &frame(b'X', b""));
     // As long as the server is there, what was left has its place, however silent it is.
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!((sessions(&world).len(), sleepers(&world)), (2, 2));
+    assert_eq!((sessions(&world).len(), sleepers(&world)), (3, 3));
     relay.stop();
-    kill_all(&world);
-    until("both places", Duration::from_secs(45), || sessions(&world).is_empty()).unwrap();
+    kill_of(&world, killed.pid);
+    until("all places", Duration::from_secs(45), || sessions(&world).is_empty()).unwrap();
     drop(killed);
     assert!(world.gate.log().contains("the server answers nobody"), "{}", world.gate.log());
     relay.flow();

@@ -103,9 +103,10 @@ fn figures_tell_what_happened_and_nothing_of_anybody() {
     assert!(psql.run("do $$ begin end $$;").unwrap().sqlstate == "42501");
     for (name, least) in [
         ("stepgate_sessions", 1.0),
-        ("stepgate_statements_total{verdict=\"forward\"}", 2.0),
-        ("stepgate_statements_total{verdict=\"hold\"}", 1.0),
-        ("stepgate_statements_total{verdict=\"deny\"}", 1.0),
+        ("stepgate_statements_total{verdict=\"forward\",action=\"allow\"}", 1.0),
+        ("stepgate_statements_total{verdict=\"forward\",action=\"step-up\"}", 1.0),
+        ("stepgate_statements_total{verdict=\"hold\",action=\"step-up\"}", 1.0),
+        ("stepgate_statements_total{verdict=\"deny\",action=\"deny\"}", 1.0),
         ("stepgate_rule_matches_total{rule=\"restricted-read\"}", 2.0),
         ("stepgate_hold_seconds_count", 1.0),
         ("stepgate_analysis_seconds_count", 3.0),

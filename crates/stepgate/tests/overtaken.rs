@@ -363,17 +363,56 @@ fn who_vanishes_while_waiting_for_the_catalog_is_noticed_within_a_second() {
     assert_eq!(world.cluster.psql("shop", "select count(*) from earlier").unwrap(), "0");
 }
 
+fn kill_of_eve(world: &World) {
+    let listed = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let of_eve = listed.as_array().unwrap().iter().find(|it| it.get("person").unwrap() == "eve").unwrap();
+    let id = of_eve.get("session").unwrap().as_str().unwrap();
+    world.gate.run(["session", "kill", id], "").unwrap().ok().unwrap();
+}
+
 #[test]
 fn an_operator_ends_a_session_that_waits_for_the_catalog() {
     let (world, _dba) = catalog_locked();
     let mut psql = world.psql(&world.person("eve", "analysts"));
     psql.send("select count(x) from v;").unwrap();
     assert!(psql.is_silent_for(Duration::from_secs(1)), "{:?}", psql.shown());
-    let listed = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let of_eve = listed.as_array().unwrap().iter().find(|it| it.get("person").unwrap() == "eve").unwrap();
-    let id = of_eve.get("session").unwrap().as_str().unwrap();
-    world.gate.run(["session", "kill", id], "").unwrap().ok().unwrap();
+    kill_of_eve(&world);
     let said = psql.ended(Duration::from_secs(2)).unwrap().join("\n");
     assert!(said.contains("FATAL:  stepgate: this session was ended by"), "{said}");
+}
+
+/// Its statement has run, and its reply waits.
+#[test]
+fn a_session_whose_reply_waits_for_the_catalog_hears_that_it_is_ended_or_its_client_has_gone() {
+    let world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let runtime = runtime();
+    let eve = world.person("eve", "analysts");
+    let mut fred = world.psql(&world.person("fred", "analysts"));
+    let of_eve =
+        || world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap().contains("\"eve\"");
+    for kills in [true, false] {
+        let scratch = format!("scratch_{kills}");
+        assert!(fred.run(&format!("create table earlier_{kills} (a int);")).unwrap().is_ok());
+        assert!(fred.run(&format!("select count(*) from earlier_{kills};")).unwrap().is_ok());
+        let mut waits = runtime.block_on(session(&config(&world, &eve))).unwrap();
+        let mut lock = holding_a_lock(&world, "lock table customers in access exclusive mode");
+        send(&runtime, &mut waits, &query("select count(x) from v"));
+        waits_for_lock(&world);
+        let mut dba = holding_a_lock(&world, "lock table pg_catalog.pg_policy in access exclusive mode");
+        assert!(fred.run(&format!("create table {scratch} (a int);")).unwrap().is_ok());
+        assert!(lock.run("rollback;").unwrap().is_ok());
+        assert_eq!(next(&runtime, &mut waits, Duration::from_secs(1)), None);
+        if kills {
+            kill_of_eve(&world);
+            let (_, said) = error(&until_tag(&runtime, &mut waits, b'E')).unwrap();
+            assert!(said.starts_with("stepgate: this session was ended by"), "{said}");
+        } else {
+            drop(waits);
+            until("the session's end", SOON, || world.recorded("session.closed", "client-gone")).unwrap();
+        }
+        assert!(dba.run("rollback;").unwrap().is_ok());
+        until("its place", SOON, || !of_eve()).unwrap();
+    }
 }

@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{SOON, World, held};
+use stepgate_testkit::skip;
+use support::{SOON, World, connects_as, held, repository};
 
 const SSN: &str = "select ssn from customers order by id limit 1;";
 
@@ -34,6 +36,26 @@ fn a_hold_outlives_the_servers_idle_timeouts_and_the_statements_own() {
         let reply = psql.finish(SOON).unwrap();
         assert!(reply.is_ok() && reply.text().contains("901-00-0001"), "{setting}: {}", reply.text());
     }
+}
+
+/// asyncpg has a statement parsed and described before it binds it: from then on the server's timer runs.
+#[test]
+fn asyncpg_is_shown_what_it_asked_for_however_short_its_statement_timeout() {
+    let path = repository().join(".work/asyncpg");
+    if !path.exists() {
+        return skip("asyncpg", "tests/tools/clients.sh");
+    }
+    let world = World::new();
+    let mut dana = world.dana();
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", path).arg(repository().join("tests/clients/short_timeout.py"));
+    let child = connects_as(&mut command, &world, &dana).stdout(Stdio::piped()).spawn().unwrap();
+    let request = world.open_request(&dana);
+    std::thread::sleep(LONGER);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.lines().any(|line| line == "ok"), "{text}");
 }
 
 /// The server ends it, says so, and nobody can approve it any more.

@@ -7,9 +7,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use stepgate_proxy::Upstream;
-use stepgate_testkit::Person;
+use stepgate_testkit::{Person, until};
 use support::frames::{
-    Message, describe, error, execute, extended, held, is_keep_alive, next, parse, query, send, sync,
+    Message, describe, error, execute, extended, frame, held, is_keep_alive, next, parse, query, send, sync,
     until_tag,
 };
 use support::raw::{config, runtime, session};
@@ -42,13 +42,16 @@ fn nothing_is_kept_from_others_while_a_statement_is_held() {
     let begin = query("begin");
     let read = query("select count(*) from products");
     let ahead = [parse(SSN), describe(), sync()].concat();
+    // As asyncpg does it.
+    let asked_ahead = [parse(SSN), describe(), frame(b'H', b"")].concat();
     let of_it = [execute(), sync()].concat();
     // What goes before, each waited for; what is held; and whether a transaction is open meanwhile.
     type Case<'a> = (&'a str, &'a [&'a [u8]], &'a [u8], bool);
-    let cases: [Case<'_>; 7] = [
+    let cases: [Case<'_>; 8] = [
         ("simple", &[], &query(SSN), false),
         ("extended", &[], &extended(SSN), false),
         ("parsed ahead", &[&ahead], &of_it, false),
+        ("parsed ahead in the same segment", &[&asked_ahead], &of_it, false),
         ("simple behind BEGIN", &[&begin], &query(SSN), true),
         ("extended behind BEGIN", &[&begin], &extended(SSN), true),
         ("simple behind a read", &[&begin, &read], &query(SSN), true),
@@ -58,10 +61,14 @@ fn nothing_is_kept_from_others_while_a_statement_is_held() {
         let mut session = open(&runtime, &world, &dana);
         for before in before {
             send(&runtime, &mut session, before);
-            assert_eq!(error(&until_tag(&runtime, &mut session, b'Z')), None, "{what}");
+            let last = if before.ends_with(b"H\0\0\0\x04") { b'T' } else { b'Z' };
+            assert_eq!(error(&until_tag(&runtime, &mut session, last)), None, "{what}");
         }
         send(&runtime, &mut session, statement);
         let request = held(&runtime, &mut session);
+        // What is parsed already, the server may be about to let go of.
+        until(what, SOON, || !kept(&world, session.pid).2.iter().any(|lock| lock.contains("customers")))
+            .unwrap();
         let (xid, xmin, locks) = kept(&world, session.pid);
         assert_eq!((xid.as_str(), xmin.as_str()), ("none", "none"), "{what}: {locks:?}");
         if in_transaction {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::upstream::dial;
-use crate::{UpstreamConfig, UpstreamError};
+use crate::{Stream, UpstreamConfig, UpstreamError};
 
 /// How long the server may take to close the connection of a CancelRequest.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -17,14 +17,37 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// See [`UpstreamError`].
 pub async fn forward_cancel(config: &UpstreamConfig, pid: i32, secret: &[u8]) -> Result<(), UpstreamError> {
+    let sent = send_cancel(config, pid, secret).await?;
+    timeout(CLOSE_LIMIT, sent.dealt_with()).await.map_err(|_| UpstreamError::Timeout(CLOSE_LIMIT.as_secs()))
+}
+
+/// A CancelRequest that was sent: from now on, and until it is dealt with, it may hit whatever runs.
+pub(crate) struct Sent(Stream);
+
+impl Sent {
+    /// Resolves when the server has closed the connection, or has gone: it will not send a signal any more.
+    pub(crate) async fn dealt_with(mut self) {
+        // The server says nothing; whatever it did say would be of no interest.
+        while matches!(self.0.read(&mut [0; 64]).await, Ok(1..)) {}
+    }
+}
+
+/// Sends a CancelRequest to the server.
+///
+/// # Errors
+/// See [`UpstreamError`]: then the server has not got it, and will not.
+pub(crate) async fn send_cancel(
+    config: &UpstreamConfig,
+    pid: i32,
+    secret: &[u8],
+) -> Result<Sent, UpstreamError> {
     let key = CancelKey { pid, secret: Bytes::copy_from_slice(secret) };
     let mut stream = dial(config).await?;
-    let deliver = async {
-        stream.write_all(&key.request()).await?;
-        stream.flush().await?;
-        // The server says nothing; whatever it did say would be of no interest.
-        while stream.read(&mut [0; 64]).await? > 0 {}
-        Ok(())
+    let request = key.request();
+    let sends = async {
+        stream.write_all(&request).await?;
+        stream.flush().await
     };
-    timeout(CLOSE_LIMIT, deliver).await.map_err(|_| UpstreamError::Timeout(CLOSE_LIMIT.as_secs()))?
+    timeout(CLOSE_LIMIT, sends).await.map_err(|_| UpstreamError::Timeout(CLOSE_LIMIT.as_secs()))??;
+    Ok(Sent(stream))
 }

@@ -12,7 +12,7 @@ use stepgate_wire::Problem;
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
-use super::{Drive, State};
+use super::{Drive, Goodbye, State};
 use crate::database::{Ddl, View};
 use crate::judge::Verdict;
 use crate::overtaken::Judged;
@@ -30,10 +30,10 @@ pub(super) enum Waits {
     Threshold(Arc<Meter>, u64),
     /// There was no room for it in the log's queue.
     Note(Box<Event>),
-    /// The catalog must be looked at before what the server has sent is taken.
-    Look,
     /// The catalog was looked at for what waits to be decided on; whether it could be read.
     Looked(bool),
+    /// The same for what the server has sent.
+    Reviewed(bool),
     /// A hold is over.
     Answered(Option<End>),
     Cancelled(CancelNotice),
@@ -87,6 +87,11 @@ impl Drive {
                 }
                 None
             }
+            Action::Goodbye => {
+                // As of a client that is heard out, the server is asked at times whether it is still there.
+                (state.heard_out, state.goodbye) = (true, Goodbye::Said);
+                None
+            }
             Action::End(ending) => {
                 state.ending = Some(match ending {
                     Ending::Terminate => "terminate",
@@ -106,8 +111,8 @@ impl Drive {
             Waits::Withdraw => self.withdraw(state, false).await,
             Waits::Threshold(meter, next) => self.threshold(state, &meter, next).await,
             Waits::ShowsMore(number, unflagged) => self.shows_more(state, number, unflagged).await,
-            Waits::Look => self.look_again(state).await,
             Waits::Looked(seen) => self.looked(state, seen).await,
+            Waits::Reviewed(seen) => self.reviewed(state, seen).await,
             Waits::Answered(end) => self.answered(state, end).await,
             Waits::Cancelled(notice) => self.cancelled(state, notice).await,
             Waits::Tick => self.tick(state).await,

@@ -8,38 +8,60 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stepgate_record::{Event, Refusal};
 use stepgate_store::Left;
 use stepgate_types::SqlState;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use super::act::Waits;
 use super::calls::Call;
+use super::leaving::is_lost;
 use super::wait::Occurred;
 use super::{Drive, State};
-use crate::database::Ddl;
+use crate::cancel::send_cancel;
+use crate::database::{Database, Ddl};
 use crate::judge::Verdict;
-use crate::{CancelNotice, forward_cancel, refusal};
+use crate::{CancelNotice, refusal};
 
 /// The most connections that wait until one request has been dealt with. Those of more are closed at once, which their
 /// clients take for the same.
 const MAX_WAITING: usize = 8;
 
+/// How long a server that answers others may take to deal with a cancel request.
+const LONG: Duration = Duration::from_secs(60);
+
 /// A cancel request on its way to the server.
 pub(super) struct Cancelling {
-    done: oneshot::Receiver<()>,
+    done: oneshot::Receiver<bool>,
     /// Their connections close when it has been dealt with.
     notices: Vec<CancelNotice>,
 }
 
 impl Cancelling {
-    /// Whether the server has dealt with it, or will not.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // Closed: the task is gone.
-        Pin::new(&mut self.done).poll(context).map(drop)
+    /// Once that is known, whether the server has dealt with it, or will not; if not, it may still hit anything.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        // Closed: the task is gone, and nobody knows.
+        Pin::new(&mut self.done).poll(context).map(|done| done.unwrap_or(false))
+    }
+}
+
+/// Passes a cancel request on. Whether nothing of it is under way any more.
+async fn forward(database: Arc<Database>, pid: i32, secret: &[u8]) -> bool {
+    let sent = match send_cancel(&database.config, pid, secret).await {
+        Ok(sent) => sent,
+        Err(error) => {
+            tracing::warn!(%error, "forwarding a cancel request");
+            return true;
+        }
+    };
+    tokio::select! {
+        () = sent.dealt_with() => true,
+        () = is_lost(database) => false,
+        () = sleep(LONG) => false,
     }
 }
 
@@ -56,7 +78,9 @@ impl Drive {
             }
             return;
         }
-        if let Some((hold, _)) = state.hold.take() {
+        // Where something runs, that is what it means: what is held stands behind it, or comes of its own rows.
+        let runs = self.session.is_running();
+        if let Some((hold, _)) = state.hold.take_if(|(hold, _)| hold.midway.is_some() || !runs) {
             state.pending = None;
             let request = hold.waiting.request;
             let left = self.judge.gate.desk.cancel(request, hold.statement).await;
@@ -73,11 +97,10 @@ impl Drive {
             self.session.refuse(&problem);
             return;
         }
-        if state.approved.take().is_some() {
+        if !runs && state.approved.take().is_some() {
             return self.called_off(state).await;
         }
-        // Where something runs, that is what it means.
-        if state.looking.is_some() && !self.session.is_running() {
+        if !runs && state.looking.is_some() {
             state.looking = None;
             let pending = state.pending.take().or_else(|| self.session.deciding());
             let Some(pending) = pending else { return self.defect(state) };
@@ -87,7 +110,7 @@ impl Drive {
             return;
         }
         let sent = self.session.running().and_then(|number| state.started.of(number));
-        if !self.session.is_running() || sent.is_some_and(|sent| sent > notice.at) {
+        if !runs || sent.is_some_and(|sent| sent > notice.at) {
             // What it meant is over.
             return;
         }
@@ -96,21 +119,23 @@ impl Drive {
         let database = Arc::clone(&self.judge.database);
         let (pid, secret) = self.server_key.clone();
         let forwards = async move {
-            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
-                tracing::warn!(%error, "forwarding a cancel request");
-            }
+            let done = forward(database, pid, &secret).await;
             // Nobody listens any more if the session has ended.
-            let _ = delivered.send(());
+            let _ = delivered.send(done);
         };
         tokio::spawn(forwards.instrument(self.span.clone()));
         state.cancelling = Some(Cancelling { done, notices: vec![notice] });
     }
 
-    /// Goes on. What has come meanwhile meant the same.
-    pub(super) fn cancel_delivered(&mut self, state: &mut State) {
+    /// Goes on, if it is `done`. What has come meanwhile meant the same.
+    pub(super) fn cancel_delivered(&mut self, state: &mut State, done: bool) {
         state.cancelling = None;
         state.cancelled = Some(Instant::now());
-        self.session.resume();
+        if done {
+            self.session.resume();
+        } else {
+            self.end(state, &refusal::cancel_unheard(), "server-lost");
+        }
     }
 
     /// Obeys, unless the client has cancelled what is about to be sent while it was judged and written down.

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use super::leaving::{Leaving, Left};
-use super::{Calls, Drive, Reason, State};
+use super::{Calls, Drive, Goodbye, Reason, State};
 use crate::metrics::count;
 use crate::{Shutdown, refusal};
 
@@ -25,8 +25,18 @@ pub(crate) struct End {
     pub(crate) leaving: Option<Box<(Leaving, Calls)>>,
 }
 
+/// The client has closed its end, or cannot be reached.
+pub(super) fn client_gone(state: &mut State) {
+    state.ending = Some(if state.goodbye == Goodbye::Unsaid { "client-gone" } else { "terminate" });
+}
+
 impl Drive {
     pub(super) fn server_gone(&mut self, state: &mut State) {
+        if state.goodbye != Goodbye::Unsaid {
+            // That is its answer.
+            state.goodbye = Goodbye::Answered;
+            return;
+        }
         if self.session.server_said_fatal() {
             state.ending = Some("server-gone");
             return;
@@ -78,6 +88,11 @@ impl Drive {
         if may_go_on || state.ending.is_some() {
             return;
         }
+        if state.goodbye != Goodbye::Unsaid {
+            // What its client has left behind runs on, as without a gate.
+            state.ending = Some("terminate");
+            return;
+        }
         let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping")
             .with_hint("Connect again in a moment; a held statement must be sent again.");
         self.end(state, &problem, "shutdown");
@@ -86,6 +101,9 @@ impl Drive {
     /// Ends the session of a client that sends nothing more, once all that it has sent is done. If it has gone altogether,
     /// that shows when it is answered; while a statement waits for people, at once (`wait.rs`).
     pub(super) fn leave_if_heard_out(&mut self, state: &mut State) {
+        if state.goodbye == Goodbye::Answered && state.ending.is_none() && !state.client.has_work() {
+            state.ending = Some("terminate");
+        }
         let waits = state.hold.is_some() || state.pending.is_some() || state.approved.is_some();
         if state.heard_out && state.ending.is_none() && !waits && self.session.has_done_all() {
             state.ending = Some("client-gone");

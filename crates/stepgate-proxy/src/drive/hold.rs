@@ -72,19 +72,25 @@ impl Drive {
 
     /// Goes on with what was approved, once the server has said what its names mean.
     pub(super) async fn go_on_with_approved(&mut self, state: &mut State) {
-        if self.session.is_probing() || state.ending.is_some() {
+        // What is sent now would be hit by a cancel request that is under way for what runs.
+        if self.session.is_probing() || state.cancelling.is_some() || state.ending.is_some() {
             return;
         }
-        if let Some((hold, ddl)) = state.approved.take() {
+        let Some((hold, ddl)) = state.approved.take() else { return };
+        if self.session.probe_held() {
+            state.approved = Some((hold, ddl));
+        } else {
             self.release_held(state, &hold, ddl).await;
         }
     }
 
     pub(super) async fn tick(&mut self, state: &mut State) {
-        let over = state
-            .hold
-            .as_ref()
-            .is_some_and(|(hold, since)| hold.limit.is_some_and(|limit| since.elapsed() >= limit));
+        // What ends it is sent, too.
+        let over = state.cancelling.is_none()
+            && state
+                .hold
+                .as_ref()
+                .is_some_and(|(hold, since)| hold.limit.is_some_and(|limit| since.elapsed() >= limit));
         if !over {
             self.session.keep_alive();
             self.tell_news(state);

@@ -3,12 +3,13 @@
 //!
 //! Whoever keeps the catalog from being read keeps it so for seconds, or for as long as they like. A statement that waits
 //! for its names is not sent, so all that comes meanwhile is heard: its own cancel request, the session's end, replies to
-//! what went before.
+//! what went before. While a reply waits, nothing is read of either side; cancel requests, which the server may still hear,
+//! the session's end and that of its client are heard.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stepgate_record::Event;
 use stepgate_session::Unflagged;
@@ -33,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(1_100);
 /// runs as PostgreSQL would run it, whose clients may go without waiting.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A look at the catalog that a statement waits for.
+/// A look at the catalog that a statement waits for, or a reply.
 pub(super) struct Looking {
     looked: oneshot::Receiver<bool>,
     patience: Pin<Box<Sleep>>,
@@ -41,13 +42,17 @@ pub(super) struct Looking {
     gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// How DDL stood before.
     ddl: Ddl,
+    /// Without it nothing is to be done.
+    needed: bool,
 }
 
 impl Looking {
-    pub(super) fn poll(&mut self, client: &Stream, context: &mut Context<'_>) -> Poll<Occurred> {
+    /// `client`: where it is to be noticed that it has gone.
+    pub(super) fn poll(&mut self, client: Option<&Stream>, context: &mut Context<'_>) -> Poll<Occurred> {
         if let Poll::Ready(looked) = Pin::new(&mut self.looked).poll(context) {
             return Poll::Ready(Occurred::Looked(looked.unwrap_or(false)));
         }
+        let Some(client) = client else { return Poll::Pending };
         if self.gone.is_none() && self.patience.as_mut().poll(context).is_ready() {
             self.gone = Some(gone(client));
         }
@@ -83,12 +88,15 @@ impl Drive {
     /// Looks whether somebody has made just now what is not known, or changed what is: what waits in `state.pending` is
     /// decided on afterwards. `again`: also where the catalog cannot be read at once.
     pub(super) fn look_for_names(&self, state: &mut State, ddl: Ddl, again: bool) {
+        state.looking = Some(self.looks(ddl, again));
+    }
+
+    fn looks(&self, ddl: Ddl, needed: bool) -> Box<Looking> {
         let (done, looked) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
         // Apart: a look that was begun goes on whatever becomes of its session, and others wait for the same.
-        tokio::spawn(look(database, again, done).instrument(self.span.clone()));
-        let patience = Box::pin(sleep(PATIENCE));
-        state.looking = Some(Box::new(Looking { looked, patience, gone: None, ddl }));
+        tokio::spawn(look(database, needed, done).instrument(self.span.clone()));
+        Box::new(Looking { looked, patience: Box::pin(sleep(PATIENCE)), gone: None, ddl, needed })
     }
 
     /// Decides on what has waited for that. `seen`: the catalog could be read.
@@ -109,33 +117,27 @@ impl Drive {
         self.decide_by(state, pending, looking.ddl, seen).await;
     }
 
-    /// Judges what runs by the catalog as it is now, before anything of its reply is taken.
-    pub(super) async fn look_again(&mut self, state: &mut State) {
-        let database = Arc::clone(&self.judge.database);
-        let ddl = database.ddl();
-        let mut looked = database.refresh_since(Instant::now()).await;
-        let Some(view) = database.view() else { return };
+    /// Looks at the catalog as it is now, before anything of a reply is taken.
+    pub(super) fn look_again(&self, state: &mut State) {
+        let ddl = self.judge.database.ddl();
         // A reply that came at once waited for nobody's lock, and is judged by what is known.
-        if looked.is_err() && state.under_way.has_waited() && state.under_way.may_be_overtaken(ddl) {
-            // Whoever keeps the catalog from being read is about to be done, or the session is.
-            for _ in 0..LOOKS {
-                tokio::time::sleep(LOOK).await;
-                looked = database.refresh_since(Instant::now()).await;
-                if looked.is_ok() {
-                    return self.judge_again(state, Some(ddl)).await;
-                }
-            }
-            for watched in state.under_way.storing() {
-                if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
-                    tracing::error!(%error, "what a statement stored is not recorded");
-                }
-            }
-            return self.end(state, &refusal::overtaken(), "overtaken");
+        let needed = state.under_way.has_waited() && state.under_way.may_be_overtaken(ddl);
+        state.reviewing = Some(self.looks(ddl, needed));
+    }
+
+    /// Judges what runs by the catalog as it is now. `seen`: it could be read.
+    pub(super) async fn reviewed(&mut self, state: &mut State, seen: bool) {
+        let Some(review) = state.reviewing.take() else { return };
+        let Some(view) = self.judge.database.view() else { return };
+        if seen || !review.needed {
+            return self.judge_again(state, seen.then_some(review.ddl)).await;
         }
-        if let Err(error) = &looked {
-            tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
+        for watched in state.under_way.storing() {
+            if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
+                tracing::error!(%error, "what a statement stored is not recorded");
+            }
         }
-        self.judge_again(state, looked.is_ok().then_some(ddl)).await;
+        self.end(state, &refusal::overtaken(), "overtaken");
     }
 
     /// A result shows columns that its statement was not let through for. If any of them is classified, none of it goes

@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::calls::Call;
 use super::leaving::is_lost;
-use super::{Drive, MAX_QUEUED, State};
+use super::{Drive, Goodbye, MAX_QUEUED, State};
 use crate::database::View;
 use crate::peer::Lookout;
 use crate::side::Side;
@@ -36,9 +36,11 @@ pub(super) enum Occurred {
     Answered(Option<End>),
     /// The catalog was looked at for what waits to be decided on; whether it could be read.
     Looked(bool),
+    /// The same for what the server has sent.
+    Reviewed(bool),
     CatalogLoaded(Option<Arc<View>>),
-    /// The server has dealt with a cancel request.
-    CancelDelivered,
+    /// The server has dealt with a cancel request, or nobody knows whether it has.
+    CancelDelivered(bool),
     Called(Call),
     /// The server has dealt with the cancel request of a reply that is being ended, if it could be reached.
     Cut(bool),
@@ -101,9 +103,12 @@ impl Drive {
         if let Poll::Ready(seldom) = self.poll_seldom(state, context) {
             return Poll::Ready(seldom);
         }
-        let State { client, server, heard_out, .. } = state;
-        let read_client = !*heard_out && server.out.len() < MAX_QUEUED && self.session.wants_client();
-        let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
+        let State { client, server, heard_out, goodbye, reviewing, .. } = state;
+        let takes = reviewing.is_none();
+        let reads = takes && !*heard_out && server.out.len() < MAX_QUEUED;
+        let read_client = reads && self.session.wants_client();
+        let hears = takes && *goodbye != Goodbye::Answered && client.out.len() < MAX_QUEUED;
+        let read_server = hears && self.session.wants_server();
         let from_server = if read_server { if_ready(self.read_server(state, context)) } else { None };
         let from_client = if read_client { self.read_client(state, context) } else { Poll::Pending };
         if from_server.is_some() || from_client.is_ready() {
@@ -126,7 +131,10 @@ impl Drive {
     fn poll_seldom(&self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
         match &mut state.hold {
             Some((hold, _)) => {
-                if let Poll::Ready(end) = Pin::new(&mut hold.waiting.ended).poll(context) {
+                // Where it is let go, it is sent: not while a cancel request is under way, which would hit it.
+                if state.cancelling.is_none()
+                    && let Poll::Ready(end) = Pin::new(&mut hold.waiting.ended).poll(context)
+                {
                     return Poll::Ready(Occurred::Answered(end.ok()));
                 }
                 let vigil = state
@@ -138,25 +146,38 @@ impl Drive {
                 if vigil.gone.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Occurred::ClientGone);
                 }
-                // Where it is read, its last words come first.
-                if !self.session.wants_server() && vigil.server_gone.as_mut().poll(context).is_ready() {
+                // Where it is read, its last words come first; and whom a client has said goodbye to, closes behind all that it
+                // has still to be told.
+                if state.goodbye == Goodbye::Unsaid
+                    && !self.session.wants_server()
+                    && vigil.server_gone.as_mut().poll(context).is_ready()
+                {
                     return Poll::Ready(Occurred::ServerGone);
                 }
             }
             None => state.vigil = None,
         }
         if let Some(cancelling) = &mut state.cancelling
-            && cancelling.poll(context).is_ready()
+            && let Poll::Ready(done) = cancelling.poll(context)
         {
-            return Poll::Ready(Occurred::CancelDelivered);
+            return Poll::Ready(Occurred::CancelDelivered(done));
         }
         // What is decided on then may be sent: not while a cancel request is under way, which would hit it.
         if let Some(looking) = &mut state.looking
             && state.cancelling.is_none()
             && state.hold.is_none()
-            && let Poll::Ready(occurred) = looking.poll(&state.client.stream, context)
+            && let Poll::Ready(occurred) = looking.poll(Some(&state.client.stream), context)
         {
             return Poll::Ready(occurred);
+        }
+        if let Some(reviewing) = &mut state.reviewing {
+            // Who only sends nothing more still wants to be answered.
+            let client = (!state.heard_out).then_some(&state.client.stream);
+            match reviewing.poll(client, context) {
+                Poll::Ready(Occurred::Looked(seen)) => return Poll::Ready(Occurred::Reviewed(seen)),
+                Poll::Ready(gone) => return Poll::Ready(gone),
+                Poll::Pending => {}
+            }
         }
         if let Some((_, loading)) = &mut state.loading
             && let Poll::Ready(view) = Pin::new(loading).poll(context)
@@ -168,7 +189,7 @@ impl Drive {
         {
             return Poll::Ready(Occurred::Cut(cancelled));
         }
-        if state.heard_out {
+        if state.heard_out && state.goodbye != Goodbye::Answered {
             let is_lost = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
                 Box::pin(is_lost(Arc::clone(&self.judge.database)))
             };
@@ -177,7 +198,9 @@ impl Drive {
             }
         }
         let patience = self.judge.gate.patience();
-        state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
+        // Where nothing more comes, all of it must be read.
+        let much = if state.goodbye == Goodbye::Answered { 1 } else { MAX_QUEUED };
+        state.client.stalls(much, patience, context).map(|()| Occurred::ClientStalls)
     }
 }
 
@@ -200,6 +223,7 @@ fn write(state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
         true
     });
     let has_room = (were_full.0 && !full(&state.client)) || (were_full.1 && !full(&state.server));
-    let may_end = state.shutdown != Shutdown::Serving && (to_client || to_server);
+    let ends = state.shutdown != Shutdown::Serving || state.goodbye == Goodbye::Answered;
+    let may_end = ends && (to_client || to_server);
     if has_room || may_end { Poll::Ready(Occurred::Written) } else { Poll::Pending }
 }

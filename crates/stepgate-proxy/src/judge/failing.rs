@@ -64,7 +64,7 @@ impl Judge {
         }
         // By which rules, nobody can say.
         self.gate.log.append_in_time(vec![self.undecided(pending, why, facts)], Vec::new()).await?;
-        self.gate.metrics.decided(FAIL, &[]);
+        self.gate.metrics.decided(FAIL, None, &[]);
         Ok(Verdict::Refuse(problem))
     }
 

@@ -18,6 +18,7 @@ use stepgate_policy::Decision;
 use stepgate_record::{Event, Template};
 use stepgate_session::{Pending, Protocol};
 use stepgate_sql::{Facts, RunsAs, SessionState};
+use stepgate_types::Action;
 
 use crate::database::Moment;
 
@@ -81,6 +82,7 @@ pub(super) struct Passes {
     /// Keeps its place in memory.
     _facts: Arc<[Facts]>,
     pub(super) record: Template,
+    pub(super) action: Action,
     pub(super) rules: Vec<String>,
 }
 
@@ -132,7 +134,12 @@ impl Known {
         if self.decisions.len() >= MAX_KNOWN {
             self.decisions.clear();
         }
-        let passes = Passes { _facts: Arc::clone(&pending.facts), record, rules: decision.rules.clone() };
+        let passes = Passes {
+            _facts: Arc::clone(&pending.facts),
+            record,
+            action: decision.action,
+            rules: decision.rules.clone(),
+        };
         self.decisions.insert(key(pending), passes);
     }
 }

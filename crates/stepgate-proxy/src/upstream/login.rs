@@ -260,7 +260,8 @@ pub(super) fn server_error(frame: &[u8]) -> UpstreamError {
     let text = |code| {
         let bytes = fields.get(code).unwrap_or_default();
         let bytes = bytes.get(..MAX_SERVER_SMALL).unwrap_or(bytes);
-        stepgate_wire::plain_ascii(&String::from_utf8_lossy(bytes))
+        stepgate_wire::plain_letters(&String::from_utf8_lossy(bytes))
     };
-    UpstreamError::Server { state: text(b'C'), message: text(b'M') }
+    let hint = fields.get(b'H').map(|_| text(b'H'));
+    UpstreamError::Server { state: text(b'C'), message: text(b'M'), hint }
 }

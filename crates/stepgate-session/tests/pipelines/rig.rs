@@ -186,7 +186,7 @@ impl Rig {
                 assert_eq!(self.held.take().map(|(held, _)| held), Some(number), "withdrawn, and not held");
             }
             Action::LoadCatalog { change } => self.loads.push(change),
-            Action::End(_) => self.outcome.ended = true,
+            Action::End(_) | Action::Goodbye => self.outcome.ended = true,
             Action::ShowsMore { .. } => panic!("nothing here has an origin"),
             Action::Threshold { .. } | Action::LimitsOver => panic!("nothing here has a limit"),
             Action::NotParsed { .. } | Action::Completed { .. } | Action::Subjects { .. } => {}

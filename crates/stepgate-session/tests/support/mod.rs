@@ -192,6 +192,8 @@ pub(crate) struct Stage {
     pub(crate) limits_over: usize,
     pub(crate) not_parsed: Vec<(u64, String)>,
     pub(crate) ended: bool,
+    /// The client has said goodbye, and is still answered.
+    pub(crate) goodbye: bool,
     /// How often the gate asked whether something parses.
     pub(crate) checks: usize,
     /// The error with which the server refuses to parse the next thing it is asked about.
@@ -251,6 +253,7 @@ impl Stage {
             limits_over: 0,
             not_parsed: Vec::new(),
             ended: false,
+            goodbye: false,
             checks: 0,
             unparsable: None,
             probes: 0,
@@ -354,6 +357,7 @@ impl Stage {
                     Action::Threshold { meter, next } => self.thresholds.push((meter.number(), next)),
                     Action::ShowsMore { number, unflagged } => self.unflagged.push((number, unflagged)),
                     Action::End(_) => self.ended = true,
+                    Action::Goodbye => self.goodbye = true,
                 }
             }
             if !acted {

@@ -12,4 +12,5 @@ mod roles;
 mod sslmodes;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 mod wildcards;

@@ -58,6 +58,7 @@ fn a_wildcard_stands_for_what_the_server_has_and_labels_go_by_the_real_name() {
     world.cluster.psql("app_1", "revoke connect on database app_2 from public").unwrap();
     let (is_in, text) = world.connects(&dana, "app_2");
     assert!(!is_in && text.contains("permission denied for database \"app_2\""), "{text}");
+    assert!(text.contains("DETAIL:  User does not have CONNECT privilege."), "{text}");
     let checked = world.gate.run(["doctor"], "").unwrap().text();
     assert!(checked.contains("database app_2"), "{checked}");
     let lint = world.gate.run(["map", "lint", "--database", "app_1"], "").unwrap();

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use peer::{End, Held, Peer, Reply, refuses};
-use program::{Client, Frame, Pool, Random, ending, query, shown};
+use program::{Client, Frame, Pool, Random, ending, goodbye, query, shown};
 use stepgate_testkit::Person;
 use support::World;
 use tokio::runtime::Runtime;
@@ -216,8 +216,17 @@ impl Stage {
         for (number, program) in programs.iter().enumerate().filter(|(_, program)| !program.is_empty()) {
             let mut frames = program.clone();
             frames.extend(ending());
+            let is_last = number + 1 == programs.len();
+            if is_last {
+                // All is answered before the connection closes.
+                frames.push(goodbye());
+            }
             let expected = alone.play(&frames, None, &mut |_, _| ());
             let got = gated.play(&frames, Some(&mut cuts), held);
+            if is_last && expected.end == End::Done {
+                let closed = (alone.is_closed(), gated.is_closed());
+                assert_eq!(closed, (true, true), "session {seed}");
+            }
             if let Some(difference) = difference(&expected, &got) {
                 return (!self.was_unknown()).then_some((number, difference));
             }

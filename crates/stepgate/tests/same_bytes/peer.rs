@@ -92,6 +92,13 @@ impl<'a> Peer<'a> {
         self.read(held)
     }
 
+    /// Whether nothing more comes but the end of the connection.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        let closes = self.upstream.stream.read_buf(&mut self.unread);
+        let closes = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, closes).await });
+        matches!(closes, Ok(Ok(0) | Err(_))) && self.unread.is_empty()
+    }
+
     fn read(&mut self, held: &mut Held<'_>) -> Reply {
         let mut reply = Reply { frames: Vec::new(), end: End::Done };
         loop {

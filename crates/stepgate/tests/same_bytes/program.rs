@@ -227,6 +227,10 @@ pub(crate) fn ending() -> Vec<Frame> {
     [frame(b'f', b"the end\0"), sync()].into_iter().chain(vec![close; 7]).chain([sync()]).collect()
 }
 
+pub(crate) fn goodbye() -> Frame {
+    frame(b'X', b"")
+}
+
 /// See [`ending`].
 pub(crate) const ENDING: &[u8] = b"3333333Z";
 

@@ -62,10 +62,11 @@ pub(crate) async fn run(session: &mut Upstream, sql: &str) -> Answer {
 
 /// SQLSTATE, or nothing where the connection failed, and all that was said.
 fn told(error: UpstreamError) -> (String, String) {
-    let said = error.to_string();
-    let state = match &error {
-        UpstreamError::Server { state, .. } => state.clone(),
-        _ => String::new(),
-    };
-    (state, said)
+    match error {
+        UpstreamError::Server { state, message, .. } => {
+            let said = format!("{state} {message}");
+            (state, said)
+        }
+        other => (String::new(), other.to_string()),
+    }
 }
