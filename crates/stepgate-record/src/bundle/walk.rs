@@ -12,7 +12,7 @@ use super::openings::Openings;
 use super::proof::{GapLine, ProofLine};
 use super::{Derived, MAX_LINE};
 use crate::render::Row;
-use crate::verify::{Failure, Known, Policies, read_line};
+use crate::verify::{Failure, GIVEN, Known, Policies, read_line};
 use crate::{Event, Export, Filter, Frontier, Hash, Names as _, Record, Sieve};
 
 /// At most so many policies are listed; more were hardly in force in one log.
@@ -35,6 +35,8 @@ pub(super) struct Summary {
     pub(super) commits: BTreeSet<Commit>,
     /// Over the leaf hashes of the records.
     pub(super) selected: Sha256,
+    /// Why the checkpoint given could not be compared.
+    pub(super) uncompared: Option<String>,
 }
 
 /// What must hold of each record.
@@ -191,7 +193,11 @@ impl<'n, 'w> Walk<'n, 'w> {
                 format!("a line too many, after {} records", self.summary.records),
             ));
         }
-        if let Some(known) = self.known.last() {
+        while let Some(known) = self.known.pop() {
+            if known.source == GIVEN {
+                self.summary.uncompared = Some(Failure::newer(known.size, at));
+                continue;
+            }
             let why =
                 format!("it is missing; {} covers {} records, only {at} are there", known.source, known.size);
             return Err(Failure::record(at, why));
@@ -295,7 +301,7 @@ impl<'n, 'w> Walk<'n, 'w> {
         self.in_place(begin)?;
         let wrong = |why: &str| Failure::file(PROOF, format!("the gap at record {begin}: {why}"));
         let over = line.frontier().ok_or_else(|| wrong("its hashes do not fit"))?;
-        if let Some(known) = self.known.last().filter(|known| known.size < end) {
+        while let Some(known) = self.known.pop_if(|known| known.size < end) {
             let why = format!(
                 "{} covers {} records, and this export has no hash that ends there (records {begin} to {} are not in \
                  it); export again with --meet and that checkpoint to compare them",
@@ -303,7 +309,11 @@ impl<'n, 'w> Walk<'n, 'w> {
                 known.size,
                 end.saturating_sub(1)
             );
-            return Err(Failure::checkpoint(why));
+            if known.source != GIVEN {
+                return Err(Failure::checkpoint(why));
+            }
+            // What else there is to find comes first.
+            self.summary.uncompared = Some(why);
         }
         self.frontier.extend(&over).ok_or_else(|| wrong("it does not follow what is before it"))
     }
