@@ -8,13 +8,14 @@
 # make idle      what an idle session takes of memory, of 2,000 at once (as many server processes; not in `make test`)
 # make regress  PostgreSQL's own regression SQL through a gate, and without one (half an hour; not in `make test`)
 # make suites   drivers' own test suites through a gate, and without one (half an hour; not in `make test`)
+# make power-cuts  a gate's log on a disk that is cut off CUTS (200) times: what was acknowledged is there (root, for loop devices)
 # make build  the release binary, target/release/stepgate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle fuzz soak thousand idle regress suites check build clean
+.PHONY: demo test oracle fuzz soak thousand idle regress suites power-cuts check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -45,6 +46,9 @@ oracle:
 	@tests/tools/postgres.sh
 	@tests/tools/oracle.sh
 	@STEPGATE_ORACLE_QUERIES=$(or $(QUERIES),6500) $(CARGO) test --locked -p stepgate-sql --test oracle -- --nocapture
+
+power-cuts:
+	@STEPGATE_POWER_CUTS=$(or $(CUTS),200) $(CARGO) test --locked -p stepgate-store --lib -- --nocapture power_cut
 
 fuzz:
 	@tests/tools/libclang.sh

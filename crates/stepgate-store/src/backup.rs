@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use stepgate_record::{Checkpoint, Event, Frontier, Hash};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner};
 use stepgate_types::Who;
 
 use crate::archive::beside;
@@ -31,7 +31,7 @@ use crate::files::{read_text, remove_dir, sync_dir, write_atomic};
 use crate::gather::{CHECKPOINT, HASHES, OFFSETS, SEAL, Seal, hex_digest};
 use crate::layout::{Layout, make_dir};
 use crate::scan::{file_name, files};
-use crate::{Log, LogError};
+use crate::{Log, LogError, keys};
 
 /// So many backups of one directory are kept besides the sealed segments, which they share.
 const KEPT: usize = 2;
@@ -128,6 +128,8 @@ struct Moment {
     entries: BTreeMap<Key, Option<Vec<u8>>>,
     changed: Option<(u64, String)>,
     small: BTreeMap<String, Vec<u8>>,
+    /// Signs by the newest of the keys that are among `small`: it may be replaced while the rest is copied.
+    signer: NoteSigner,
     /// For how long the writer was held up.
     held: Duration,
 }
@@ -179,7 +181,8 @@ impl Log {
         for (name, bytes) in &moment.small {
             writing.put(name, bytes)?;
         }
-        let note = crate::keeper::sign_past(self.shared(), size, root)?;
+        let signer = &moment.signer;
+        let note = Checkpoint { origin: Checkpoint::origin(self.id()), size, root }.sign(signer);
         writing.put("checkpoints/latest.checkpoint", note.to_string().as_bytes())?;
         let manifest = Manifest {
             format: Manifest::FORMAT.to_owned(),
@@ -193,10 +196,7 @@ impl Log {
             files: writing.files,
         };
         let text = serde_json::to_vec(&manifest).map_err(io::Error::from).map_err(at(&unfinished))?;
-        let signed = {
-            let signer = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-            signer.sign_text(&Manifest::note_text(self.id(), &text))
-        };
+        let signed = signer.sign(&Manifest::note_text(self.id(), &text));
         for (name, bytes) in [(MANIFEST, &text[..]), (NOTE, signed.to_string().as_bytes())] {
             let path = unfinished.join(name);
             write_atomic(&path, bytes).map_err(at(&path))?;
@@ -227,13 +227,16 @@ impl Log {
         let entries = entries.map_err(|error| LogError::Io(error.to_string()))?;
         let changed = shared.beside.state().last;
         let changed = changed.map(|(first, digest)| (first, data_encoding::HEXLOWER.encode(&digest)));
+        // No key takes over before all that it signs is read.
+        let checkpoints = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = checkpoints.keys().count().saturating_sub(1);
+        let signer = keys::signer(&shared.vault, checkpoints.keys().name(), newest)?;
         for path in [layout.verifier_key(), layout.keys(), layout.subjects_key(), layout.next_subjects_key()]
         {
             if path.exists() {
                 read_small(&path, data, &mut small)?;
             }
         }
-        let checkpoints = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         for dir in [shared.checkpoints_dir.clone(), data.join("sinks")] {
             let Ok(entries) = fs::read_dir(&dir) else { continue };
             for entry in entries {
@@ -253,7 +256,7 @@ impl Log {
         // The newest is made anew, over exactly these records.
         small.retain(|name, _| !name.ends_with("latest.checkpoint"));
         let place = shared.records.place();
-        Ok(Moment { frontier, place, entries, changed, small, held: begun.elapsed() })
+        Ok(Moment { frontier, place, entries, changed, small, signer, held: begun.elapsed() })
     }
 
     /// Copies the policies that are kept by their hashes: each is written once, before any record says that it waits.

@@ -91,6 +91,10 @@ impl Log {
             out(files::COSIGNED, cosigned.to_string().as_bytes())?;
             request.meet.insert(tree.size);
         }
+        // Whoever kept a checkpoint need not have said so: those that the gate still has are met, too.
+        let kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        request.meet.extend(kept.sizes());
+        drop(kept);
         // Where keys took over, the trees must be met.
         request.meet.extend(keys.handovers().iter().map(|handover| handover.tree().size));
         let mut walk = Walk { out, gap: None, commits: BTreeSet::new(), redacted: request.redacted };

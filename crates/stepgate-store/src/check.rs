@@ -183,8 +183,8 @@ impl Check<'_> {
             root: *root,
             source: format!("the cosigned checkpoint over {size}"),
         }));
-        let given = self.anchor.map(|anchor| anchor.check(self.keys)).transpose();
-        let Given { checkpoint, replaced } = given.map_err(Failure::checkpoint)?.unwrap_or_default();
+        let given = self.anchor.map(|anchor| anchor.check(self.keys, u64::MAX)).transpose();
+        let Given { checkpoint, replaced, .. } = given.map_err(Failure::checkpoint)?.unwrap_or_default();
         let given = checkpoint.as_ref().map_or(0, |given| given.size);
         let others = checkpoint.into_iter().map(|given| (given, GIVEN));
         let others = others.chain(replaced.iter().map(|tree| (tree.clone(), KEYS_GIVEN)));

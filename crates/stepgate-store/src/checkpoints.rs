@@ -78,6 +78,11 @@ impl Checkpoints {
         self.last.as_ref().map(|(size, _)| *size)
     }
 
+    /// How many records each checkpoint covers that is kept here: the newest of those that were given out are among them.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.history.iter().copied().chain(self.last_size())
+    }
+
     /// Signs the tree of this size and root, and returns when the checkpoint is on disk. `keep`: also as
     /// an older one.
     pub(crate) fn sign(&mut self, size: u64, root: Hash, keep: bool) -> io::Result<SignedNote> {

@@ -48,7 +48,7 @@ pub(crate) use user::{AccountSource, FactorCommand, UserCommand};
     name = "stepgate",
     version,
     propagate_version = true,
-    after_help = "Start here:\n  stepgate demo                  see it work on a throwaway database\n  stepgate init DIR              write a configuration for your own\n  stepgate serve                 start the gate\n\nExit status: 0 done, 1 the answer is no, 2 wrong usage or configuration, 3 not reachable."
+    after_help = "Start here:\n  stepgate demo                  see it work on a throwaway database\n  stepgate init DIR              write a configuration for your own\n  stepgate serve                 start the gate\n\nExit status: 0 done, 1 the answer is no, 2 wrong usage or configuration, 3 not reachable, or not to be told from what is there."
 )]
 pub(crate) struct Cli {
     /// The configuration file.

@@ -48,6 +48,11 @@ fn export(world: &World, args: &[&str], name: &str) -> PathBuf {
 
 /// The program alone: another directory, no configuration, no variables.
 fn verify(path: &Path, more: &[&str]) -> (bool, String) {
+    let (status, text) = verify_status(path, more);
+    (status == Some(0), text)
+}
+
+fn verify_status(path: &Path, more: &[&str]) -> (Option<i32>, String) {
     let nowhere = tempfile::tempdir().unwrap();
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_stepgate"))
         .env_clear()
@@ -59,7 +64,7 @@ fn verify(path: &Path, more: &[&str]) -> (bool, String) {
         .output()
         .unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&stderr), String::from_utf8_lossy(&stdout));
-    (status.success(), text)
+    (status.code(), text)
 }
 
 #[test]
@@ -114,6 +119,125 @@ fn a_bundle_is_verified_by_the_program_alone() {
     std::fs::rename(dir.join("records.csv"), world.tree.path().join("elsewhere.csv")).unwrap();
     std::os::unix::fs::symlink(world.tree.path().join("elsewhere.csv"), dir.join("records.csv")).unwrap();
     assert!(!verify(&dir, &[]).0);
+}
+
+/// The line of README.md's that begins so, without what it says of itself.
+fn readme_line(begin: &str) -> String {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with(begin)).collect();
+    let [line] = lines[..] else { panic!("{lines:?} begin with {begin}") };
+    line.split(" #").next().unwrap().trim().to_owned()
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
+}
+
+/// Puts the program into an otherwise empty directory, with the libraries that it is linked with.
+fn fresh_machine(root: &Path) {
+    let program = env!("CARGO_BIN_EXE_stepgate");
+    let linked = Command::new("ldd").arg(program).output().unwrap();
+    let said = String::from_utf8_lossy(&linked.stdout).into_owned();
+    let libraries = said.split_whitespace().filter(|word| word.starts_with('/'));
+    let copies = libraries.map(|library| (library, library.to_owned()));
+    for (from, to) in copies.chain([(program, "/stepgate".to_owned())]) {
+        let to = root.join(to.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+/// Runs a line there, without network and variables; what it says, and with which status it ends.
+fn run_there(root: &Path, line: &str) -> (Option<i32>, String) {
+    let script = "exec \"$(command -v unshare)\" -n \"$(command -v env)\" -i \"$(command -v chroot)\" \"$@\"";
+    let line = line.replacen("stepgate ", "/stepgate ", 1);
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(root).args(line.split_whitespace());
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), format!("{}{}", String::from_utf8_lossy(&stderr), String::from_utf8_lossy(&stdout)))
+}
+
+#[test]
+fn a_fresh_machine_verifies_what_the_lines_of_the_readme_made_by_its_line_alone() {
+    if !is_root() || !Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|it| it.success()) {
+        return stepgate_testkit::skip(
+            "chroot",
+            "another root directory and a network of one's own take root",
+        );
+    }
+    let world = lived();
+    let work = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_stepgate"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let in_gate = |begin: &str| {
+        let line = readme_line(begin);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &line])
+            .current_dir(work.path())
+            .envs(world.gate.environment())
+            .env("PATH", &path);
+        let (ok, text) = said(&mut command);
+        assert!(ok, "{line}: {text}");
+    };
+    in_gate("stepgate audit checkpoint >");
+    in_gate("stepgate audit export --since");
+    let root = tempfile::tempdir().unwrap();
+    fresh_machine(root.path());
+    for name in ["evidence.tar", "checkpoint.txt"] {
+        std::fs::copy(work.path().join(name), root.path().join(name)).unwrap();
+    }
+    let line = readme_line("stepgate audit verify evidence.tar");
+    let (status, text) = run_there(root.path(), &line);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("ok: ") && text.contains("signed manifest"), "{text}");
+    assert!(text.contains("the filter left nothing out"), "{text}");
+    // It would have been found there.
+    let tar = root.path().join("evidence.tar");
+    let mut bytes = std::fs::read(&tar).unwrap();
+    let at = bytes.windows(8).position(|part| part == b"\"log_id\"").unwrap();
+    bytes[at + 12] ^= 1;
+    std::fs::write(&tar, bytes).unwrap();
+    let (status, text) = run_there(root.path(), &line);
+    assert!(status == Some(1) && text.lines().last().unwrap().starts_with("FAILED: "), "{status:?}: {text}");
+}
+
+#[test]
+fn an_honest_log_is_not_accused_whenever_the_checkpoint_was_taken() {
+    let world = lived();
+    let take = |name: &str| {
+        let kept = world.tree.path().join(name);
+        let note = world.gate.run(["audit", "checkpoint"], "").unwrap().ok().unwrap();
+        std::fs::write(&kept, note).unwrap();
+        kept.into_os_string().into_string().unwrap()
+    };
+    let early = take("early.txt");
+    let now = || {
+        let now = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%6NZ"]).output().unwrap();
+        String::from_utf8(now.stdout).unwrap().trim().to_owned()
+    };
+    export(&world, &["--person", "olga"], "other.tar");
+    // The records before are not in it, and yet it can be compared.
+    let path = export(&world, &["--since", &now(), "--sign"], "since.tar");
+    let (status, text) = verify_status(&path, &["--checkpoint", &early]);
+    assert!(status == Some(0) && text.lines().last().unwrap().starts_with("ok: "), "{text}");
+    // A checkpoint of later is neither success nor a finding.
+    let late = take("late.txt");
+    for output in ["text", "json"] {
+        let (status, text) = verify_status(&path, &["--checkpoint", &late, "-o", output]);
+        assert_eq!(status, Some(3), "{text}");
+        assert!(text.contains("not compared") && text.contains("hint: "), "{text}");
+        assert!(!text.contains("FAILED") && !text.contains("evidence"), "{text}");
+    }
+    // Nor is it one of lines alone, before and after.
+    let lines = world.tree.path().join("since.jsonl");
+    let args = ["audit", "export", "--since", &now(), "--out", lines.to_str().unwrap()];
+    world.gate.run(args, "").unwrap().ok().unwrap();
+    let later = take("later.txt");
+    for checkpoint in [&early, &later] {
+        let (status, text) = verify_status(&lines, &["--checkpoint", checkpoint]);
+        assert!(status == Some(3) && text.lines().last().unwrap().starts_with("not compared: "), "{text}");
+    }
 }
 
 #[test]

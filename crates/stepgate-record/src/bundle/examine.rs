@@ -39,6 +39,16 @@ impl Examined {
         self.summary.records
     }
 
+    /// Whether there was something to compare the checkpoint given with: the last thing to be asked, once all else holds.
+    pub(super) fn compared(&self) -> Result<(), Failure> {
+        self.summary.uncompared.as_ref().map_or(Ok(()), |why| Err(Failure::uncompared(why)))
+    }
+
+    /// Whether all records that there were are here, from the first that had not been deleted.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.summary.records == self.bounds.end.saturating_sub(self.bounds.first)
+    }
+
     /// Commitments in the records that nothing opens.
     pub(super) fn unopened(&self) -> usize {
         self.summary.commits.len().saturating_sub(self.openings.len())
@@ -117,7 +127,9 @@ pub fn examine(
     let exported = exported(files)?;
     let derived =
         Derived::new(exported.format, derived).map_err(|error| Failure::files(error.to_string()))?;
-    examine_as(files, anchor, exported, derived)
+    let examined = examine_as(files, anchor, exported, derived)?;
+    examined.compared()?;
+    Ok(examined)
 }
 
 pub(super) fn examine_as(
@@ -126,7 +138,7 @@ pub(super) fn examine_as(
     exported: Exported,
     derived: Derived<'_>,
 ) -> Result<Examined, Failure> {
-    let Signed { keys, checkpoint, known, witnessed } = signed(files, anchor)?;
+    let Signed { keys, checkpoint, known, witnessed, later } = signed(files, anchor)?;
     let Exported { record, export, format, line, records } = exported;
     if record.log_id.is_empty() || checkpoint.origin != Checkpoint::origin(&record.log_id) {
         return Err(Failure::file(EXPORTED, "it is of another log than the checkpoint"));
@@ -140,7 +152,8 @@ pub(super) fn examine_as(
     let terms = Terms::new(&record.log_id, &export, bounds.clone(), &openings)
         .ok_or_else(|| Failure::file(EXPORTED, "its filter is not known to this version"))?;
     let walk = Walk::new(terms, &openings, derived, known);
-    let (frontier, summary, seq) = walk.run(&mut *open(files, PROOF)?, &mut *open(files, RECORDS)?, &line)?;
+    let (frontier, mut summary, seq) =
+        walk.run(&mut *open(files, PROOF)?, &mut *open(files, RECORDS)?, &line)?;
     if frontier.end() != checkpoint.size {
         let why = format!("it is over {} records, the checkpoint over {}", frontier.end(), checkpoint.size);
         return Err(Failure::file(PROOF, why));
@@ -148,6 +161,8 @@ pub(super) fn examine_as(
     if frontier.root() != Some(checkpoint.root) {
         return Err(not_signed(&summary, seq));
     }
+    let later = later.map(|given| Failure::later(given, checkpoint.size));
+    summary.uncompared = summary.uncompared.or(later);
     // From here on the export's record is the log's own word.
     if records != summary.records {
         let why = format!("the log says that {records} records were exported; here are {}", summary.records);
@@ -177,6 +192,8 @@ struct Signed {
     checkpoint: Checkpoint,
     known: Vec<Known>,
     witnessed: Vec<String>,
+    /// How many records the checkpoint given covers, where no key here signed it.
+    later: Option<u64>,
 }
 
 fn signed(files: &dyn Files, anchor: Option<&Anchor>) -> Result<Signed, Failure> {
@@ -189,7 +206,8 @@ fn signed(files: &dyn Files, anchor: Option<&Anchor>) -> Result<Signed, Failure>
     // No line goes unchecked.
     note.cosigned_by(keys.name(), anchor.map(Anchor::witnesses).unwrap_or_default())
         .map_err(|error| Failure::checkpoint(error.to_string()))?;
-    let given = anchor.map(|anchor| anchor.check(&keys)).transpose().map_err(Failure::checkpoint)?;
+    let given =
+        anchor.map(|anchor| anchor.check(&keys, checkpoint.size)).transpose().map_err(Failure::checkpoint)?;
     let given = given.unwrap_or_default();
     if let Some(replaced) = given.replaced.first().filter(|replaced| replaced.size < checkpoint.size) {
         return Err(Failure::checkpoint(crate::NoteError::Replaced(replaced.size).to_string()));
@@ -208,7 +226,7 @@ fn signed(files: &dyn Files, anchor: Option<&Anchor>) -> Result<Signed, Failure>
     let at = given.replaced.iter().filter(|replaced| replaced.size == checkpoint.size);
     all.extend(at.map(|replaced| known(replaced, KEYS_GIVEN)));
     all.extend(cosigned.iter().map(|(tree, _)| known(tree, "the cosigned checkpoint")));
-    Ok(Signed { keys, checkpoint, known: all, witnessed: witnessed.unwrap_or_default() })
+    Ok(Signed { keys, checkpoint, known: all, witnessed: witnessed.unwrap_or_default(), later: given.later })
 }
 
 /// The checkpoint that witnesses have cosigned, if there is one.

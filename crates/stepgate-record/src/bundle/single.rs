@@ -90,20 +90,28 @@ pub fn verify_proof(text: &[u8], anchor: Option<&Anchor>) -> Outcome {
         let why = "it is not in the tree that the checkpoint signs: it, or the proof, was altered";
         return Err(Failure::record(index, why));
     }
-    let given = anchor.map(|anchor| anchor.check(&keys)).transpose().map_err(Failure::checkpoint)?;
+    let given =
+        anchor.map(|anchor| anchor.check(&keys, checkpoint.size)).transpose().map_err(Failure::checkpoint)?;
     let given = given.unwrap_or_default();
     if let Some(replaced) = given.replaced.first().filter(|replaced| replaced.size < checkpoint.size) {
         return Err(Failure::checkpoint(crate::NoteError::Replaced(replaced.size).to_string()));
     }
-    if let Some(given) = given.checkpoint
-        && (given.size, given.root) != (checkpoint.size, checkpoint.root)
-    {
-        let why = "the checkpoint given is another than the proof's, and one record cannot tell whether both are of one \
-                   history; verify an export, or give the verifier key";
+    let later = given.later.map(|given| Failure::later(given, checkpoint.size));
+    let given = given.checkpoint;
+    if given.as_ref().is_some_and(|given| given.size == checkpoint.size && given.root != checkpoint.root) {
+        let why = "the checkpoint given has another root over as many records: the log was rewritten";
         return Err(Failure::checkpoint(why));
     }
     let witnessed =
         anchor.map(|anchor| anchor.witnessed([&note])).transpose().map_err(Failure::checkpoint)?;
+    if given.is_some_and(|given| given.size != checkpoint.size) {
+        let why = "the checkpoint given is another than the proof's, and one record cannot tell whether both are of one \
+                   history; verify an export, or give the verifier key";
+        return Err(Failure::uncompared(why));
+    }
+    if let Some(why) = later {
+        return Err(Failure::uncompared(why));
+    }
     let mut notes = vec![format!("proof: record {index} of {}, {}", checkpoint.size, record.at)];
     if anchor.is_none() {
         notes.push(

@@ -11,7 +11,7 @@ use super::files::{CHECKPOINT, COSIGNED, COVER, EXPORTED, KEYS, MANIFEST, NOTE, 
 use super::manifest::{FileInfo, Manifest};
 use super::{Derived, Examined, Files, Format, note_text};
 use crate::render::RENDER_VERSION;
-use crate::verify::{Anchor, Failure, Outcome, Verified};
+use crate::verify::{Anchor, Failure, Outcome, Place, Verified};
 use crate::{NoteError, SignedNote};
 
 /// Bytes that are compared at once.
@@ -40,12 +40,16 @@ pub fn verify_bundle(files: &dyn Files, anchor: Option<&Anchor>) -> Outcome {
     }
     let examined = if again {
         let result = Derived::of_version(format, manifest.render, &mut same)
-            .map_err(|error| Failure::files(error.to_string()))
+            .map_err(|error| Failure::header(error.to_string()))
             .and_then(|derived| examine_as(files, anchor, said, derived));
         match (result, derived_name) {
             (Err(failure), Some(name)) if same.differs => {
-                let near = failure.place;
-                return Err(Failure::file(name, format!("it is not what the records make (at {near})")));
+                let near = match failure.place {
+                    Place::Header => "at its beginning".to_owned(),
+                    Place::Record(seq) => format!("at record {seq}"),
+                    _ => "at its end".to_owned(),
+                };
+                return Err(Failure::file(name, format!("it is not what the records make ({near})")));
             }
             (result, _) => result?,
         }
@@ -88,6 +92,7 @@ fn finish(
     if manifest.signed {
         signature(files, examined, manifest).map_err(|error| Failure::file(NOTE, error.to_string()))?;
     }
+    examined.compared()?;
     let checkpoint = &examined.checkpoint;
     let (mut policies, left_out) = examined.summary.in_force.listed();
     policies.iter_mut().for_each(|policy| policy.open(&examined.openings));
@@ -179,7 +184,12 @@ fn notes(examined: &Examined, manifest: &Manifest, anchored: bool, again: bool, 
         );
     }
     let bounds = &examined.bounds;
-    if !bounds.all {
+    if !bounds.all && examined.is_whole() {
+        notes.push(format!(
+            "the filter left nothing out: all {} records that there were are here",
+            manifest.records
+        ));
+    } else if !bounds.all {
         notes.push(format!(
             "a part of the log: {} records of {} in all; that the filter left nothing out is the gate's word",
             manifest.records,

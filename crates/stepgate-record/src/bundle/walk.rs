@@ -12,7 +12,7 @@ use super::openings::Openings;
 use super::proof::{GapLine, ProofLine};
 use super::{Derived, MAX_LINE};
 use crate::render::Row;
-use crate::verify::{Failure, Known, Policies, read_line};
+use crate::verify::{Failure, GIVEN, Known, Policies, read_line};
 use crate::whole::joined;
 use crate::{Event, Export, Filter, Frontier, Groups, Hash, Names as _, Record, Sieve, members};
 
@@ -36,6 +36,8 @@ pub(super) struct Summary {
     pub(super) commits: BTreeSet<Commit>,
     /// Over the leaf hashes of the records.
     pub(super) selected: Sha256,
+    /// Why the checkpoint given could not be compared.
+    pub(super) uncompared: Option<String>,
 }
 
 /// What must hold of each record.
@@ -204,7 +206,11 @@ impl<'n, 'w> Walk<'n, 'w> {
                 format!("a line too many, after {} records", self.summary.records),
             ));
         }
-        if let Some(known) = self.known.last() {
+        while let Some(known) = self.known.pop() {
+            if known.source == GIVEN {
+                self.summary.uncompared = Some(Failure::newer(known.size, at));
+                continue;
+            }
             let why =
                 format!("it is missing; {} covers {} records, only {at} are there", known.source, known.size);
             return Err(Failure::record(at, why));
@@ -340,7 +346,7 @@ impl<'n, 'w> Walk<'n, 'w> {
         self.in_place(begin)?;
         let wrong = |why: &str| Failure::file(PROOF, format!("the gap at record {begin}: {why}"));
         let over = line.frontier().ok_or_else(|| wrong("its hashes do not fit"))?;
-        if let Some(known) = self.known.last().filter(|known| known.size < end) {
+        while let Some(known) = self.known.pop_if(|known| known.size < end) {
             let why = format!(
                 "{} covers {} records, and this export has no hash that ends there (records {begin} to {} are not in \
                  it); export again with --meet and that checkpoint to compare them",
@@ -348,7 +354,11 @@ impl<'n, 'w> Walk<'n, 'w> {
                 known.size,
                 end.saturating_sub(1)
             );
-            return Err(Failure::checkpoint(why));
+            if known.source != GIVEN {
+                return Err(Failure::checkpoint(why));
+            }
+            // What else there is to find comes first.
+            self.summary.uncompared = Some(why);
         }
         self.frontier.extend(&over).ok_or_else(|| wrong("it does not follow what is before it"))
     }

@@ -27,6 +27,9 @@ pub struct Given {
     pub checkpoint: Option<Checkpoint>,
     /// The trees at which keys were replaced that the log names; the log does not know of it.
     pub replaced: Vec<Checkpoint>,
+    /// The anchor's checkpoint covers so many records, more than there are here, and is signed by none of the keys here: by
+    /// one that came later, as far as can be told.
+    pub later: Option<u64>,
 }
 
 impl FromStr for Anchor {
@@ -70,11 +73,11 @@ impl Anchor {
         &self.witnesses
     }
 
-    /// What it demands of the log whose keys are these, as the log has it.
+    /// What it demands of the log whose keys are these, as the log has it, and of which there are so many records here.
     ///
     /// # Errors
     /// The log's keys are others, or the anchor's checkpoint is not signed by them.
-    pub fn check(&self, logs: &VerifierKeys) -> Result<Given, String> {
+    pub fn check(&self, logs: &VerifierKeys, end: u64) -> Result<Given, String> {
         let mut replaced = Vec::new();
         let mut keys = logs;
         match &self.keys {
@@ -88,12 +91,19 @@ impl Anchor {
             }
             Some(_) => return Err("signed by another key than the one given".to_owned()),
         }
-        let Some(note) = &self.note else { return Ok(Given { checkpoint: None, replaced }) };
+        let Some(note) = &self.note else { return Ok(Given { replaced, ..Given::default() }) };
         // Others (witnesses) may have signed the anchor too.
-        let checkpoint = keys.verified_among(note);
-        let checkpoint =
-            checkpoint.map_err(|error| format!("the checkpoint given is not of this log: {error}"))?;
-        Ok(Given { checkpoint: Some(checkpoint), replaced })
+        match keys.verified_among(note) {
+            Ok(checkpoint) => Ok(Given { checkpoint: Some(checkpoint), replaced, later: None }),
+            // Of before it ended, the log would have the key.
+            Err(NoteError::NotSigned(_))
+                if self.size().is_some_and(|size| size > end)
+                    && note.text().lines().next() == Some(logs.name()) =>
+            {
+                Ok(Given { checkpoint: None, replaced, later: self.size() })
+            }
+            Err(error) => Err(format!("the checkpoint given is not of this log: {error}")),
+        }
     }
 
     /// Whether every witness that is demanded has cosigned one of these notes, or the one given, all of which are known

@@ -1,5 +1,6 @@
 //! Exports: one header line, one line a record (its canonical bytes), one line with the signed checkpoint.
 
+use std::cmp::Ordering;
 use std::io::{BufRead, Read as _};
 
 use serde::{Deserialize, Serialize};
@@ -96,17 +97,19 @@ pub fn checkpoint_line(note: &SignedNote) -> Vec<u8> {
 /// The first thing that is wrong: any changed byte, any line added, removed or moved is found.
 pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outcome {
     let Opening { header, keys } = read_header(reader)?;
-    let anchor_given = anchor.map(|anchor| anchor.check(&keys)).transpose().map_err(Failure::checkpoint)?;
-    let Given { checkpoint: given, replaced } = anchor_given.unwrap_or_default();
-    if let Some(checkpoint) = &given
-        && checkpoint.size < header.first
-    {
-        return Err(Failure::checkpoint(format!(
-            "the checkpoint given covers {} records, this export starts at record {}: export from an earlier \
-             record to compare them",
-            checkpoint.size, header.first
-        )));
-    }
+    let anchor_given = anchor
+        .map(|anchor| anchor.check(&keys, header.tree_size))
+        .transpose()
+        .map_err(Failure::checkpoint)?;
+    let Given { checkpoint: given, replaced, later } = anchor_given.unwrap_or_default();
+    let early = given.as_ref().filter(|given| given.size < header.first);
+    let mut uncompared = early.map(|given| {
+        format!(
+            "the checkpoint given covers {} records, and these lines begin at record {}; export a bundle (--out \
+             NAME.tar) with --meet and that checkpoint to compare them",
+            given.size, header.first
+        )
+    });
     let end = header.first.saturating_add(header.records);
     // A checkpoint within the records is met on the way; one beyond them only if it is the file's own.
     let known = |checkpoint: &Checkpoint, source: &str| Known {
@@ -114,7 +117,8 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
         root: checkpoint.root,
         source: source.to_owned(),
     };
-    let mut within: Vec<Known> = given.iter().map(|given| known(given, GIVEN)).collect();
+    let within = given.iter().filter(|given| given.size >= header.first);
+    let mut within: Vec<Known> = within.map(|given| known(given, GIVEN)).collect();
     within.extend(keys.handovers().iter().map(|handover| known(handover.tree(), NEW_KEY)));
     within.retain(|known| known.size <= end);
     let before = runs(&keys, 0, header.first, &header.before);
@@ -151,7 +155,7 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
         return Err(not_the_signed_root(&header, end));
     }
     if let Some(given) = given.iter().find(|given| given.size > end) {
-        compare_beyond(given, &checkpoint)?;
+        uncompared = compare_beyond(given, &checkpoint)?;
     }
     if let Some(replaced) = replaced.first().filter(|replaced| replaced.size <= checkpoint.size) {
         if replaced.size < checkpoint.size {
@@ -163,6 +167,11 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
     notes.extend(left_out);
     if let Some(anchor) = anchor {
         notes.extend(anchor.witnessed([&note]).map_err(Failure::checkpoint)?);
+    }
+    // The last thing to be said, once all else holds.
+    let later = later.map(|given| Failure::later(given, checkpoint.size));
+    if let Some(why) = uncompared.or(later) {
+        return Err(Failure::uncompared(why));
     }
     Ok(Verified { records: header.records, tree_size: checkpoint.size, root, notes, policies })
 }
@@ -214,20 +223,20 @@ fn not_the_signed_root(header: &Header, end: u64) -> Failure {
     }
 }
 
-/// The checkpoint given lies beyond the exported records.
-fn compare_beyond(given: &Checkpoint, own: &Checkpoint) -> Result<(), Failure> {
-    if given.size > own.size {
-        let why = format!("it is missing; the checkpoint given covers {} records", given.size);
-        return Err(Failure::record(own.size, why));
+/// The checkpoint given lies beyond the exported records; why it cannot be compared, if it cannot.
+fn compare_beyond(given: &Checkpoint, own: &Checkpoint) -> Result<Option<String>, Failure> {
+    match given.size.cmp(&own.size) {
+        Ordering::Greater => Ok(Some(Failure::newer(given.size, own.size))),
+        Ordering::Equal if given.root == own.root => Ok(None),
+        Ordering::Equal => Err(Failure::checkpoint(
+            "the checkpoint given has another root over as many records: the log was rewritten",
+        )),
+        Ordering::Less => Ok(Some(format!(
+            "the checkpoint given covers {} records, and lies after these lines; export a bundle (--out NAME.tar) with \
+             --meet and that checkpoint to compare them",
+            given.size
+        ))),
     }
-    if given.size == own.size && given.root == own.root {
-        return Ok(());
-    }
-    Err(Failure::checkpoint(if given.size == own.size {
-        "the checkpoint given has another root over as many records: the log was rewritten"
-    } else {
-        "the checkpoint given lies after the exported records: export up to it to compare them"
-    }))
 }
 
 fn notes(header: &Header, end: u64, anchored: bool) -> Vec<String> {

@@ -47,6 +47,8 @@ pub enum Place {
     File(&'static str),
     /// Nowhere: it could not be verified, which says nothing of the log.
     Hindered,
+    /// Nowhere: what is here is sound, but says nothing of the checkpoint that was given.
+    Uncompared,
 }
 
 impl Failure {
@@ -75,10 +77,32 @@ impl Failure {
         Self { place: Place::Hindered, why: why.into() }
     }
 
-    /// Whether something is wrong with what was verified; if not, it could not be.
+    /// All is well with what is here, but it cannot be compared with the checkpoint given.
+    pub fn uncompared(why: impl Into<String>) -> Self {
+        Self { place: Place::Uncompared, why: why.into() }
+    }
+
+    /// It ends before the checkpoint given: whoever made it earlier did no wrong, and whoever cut it off did. Which of
+    /// the two it was, neither tells.
+    pub(crate) fn newer(given: u64, own: u64) -> String {
+        format!(
+            "the checkpoint given covers {given} records, this export {own}: it was taken after the export was made, or \
+             records from {own} on were cut off; export again to tell, and verify that: it must hold {given} or more"
+        )
+    }
+
+    /// The same, of a checkpoint that is signed by a key that is not here.
+    pub(crate) fn later(given: u64, own: u64) -> String {
+        format!(
+            "{}. It is signed by none of the keys here, by a later one perhaps: `keys.json` before it, in one file, tells",
+            Self::newer(given, own)
+        )
+    }
+
+    /// Whether something is wrong with what was verified; if not, it could not be, or not be compared.
     #[must_use]
     pub fn is_finding(&self) -> bool {
-        self.place != Place::Hindered
+        ![Place::Hindered, Place::Uncompared].contains(&self.place)
     }
 
     /// At the files.
@@ -96,6 +120,7 @@ impl fmt::Display for Place {
             Self::Files => f.write_str("files"),
             Self::File(name) => f.write_str(name),
             Self::Hindered => f.write_str("cannot verify now"),
+            Self::Uncompared => f.write_str("not compared"),
         }
     }
 }
@@ -114,7 +139,7 @@ impl fmt::Display for Verified {
     }
 }
 
-/// What `audit verify` prints: notes, policies in force, then the one line `ok: …` or `FAILED: …`.
+/// What `audit verify` prints: notes, policies in force, then the one line `ok: …`, `FAILED: …` or `not compared: …`.
 #[must_use]
 pub fn report(outcome: &Outcome) -> String {
     match outcome {

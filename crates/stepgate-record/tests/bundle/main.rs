@@ -54,6 +54,32 @@ fn a_bundle_of_each_format_verifies_and_says_what_that_proves() {
 }
 
 #[test]
+fn a_filter_that_leaves_nothing_out_is_said_to() {
+    let mut gate = Gate::new(10, 7);
+    let filter = Filter { since: Some(stepgate_types::Timestamp::from_micros(0)), ..Filter::default() };
+    let text = report(&verify(&gate.bundle(&filter, Format::Csv, false, true)));
+    assert!(text.contains("left nothing out: all 10 records") && !text.contains("the gate's word"), "{text}");
+}
+
+#[test]
+fn where_a_derived_file_differs_is_said_also_at_its_beginning_and_its_end() {
+    for format in [Format::Csv, Format::Parquet] {
+        let good = Gate::new(4, 7).bundle(&Filter::default(), format, false, false);
+        let name = format.file().unwrap();
+        let why = |at: usize| {
+            let mut bad = good.clone();
+            bad.0.get_mut(name).unwrap()[at] ^= 1;
+            verify(&bad).unwrap_err().to_string()
+        };
+        let (begins, ends) = (why(0), why(good.0[name].len() - 1));
+        let said = format!("FAILED: {name}: it is not what the records make (at ");
+        assert_eq!(begins, format!("{said}its beginning)"));
+        let end = if format == Format::Csv { "record 3)" } else { "its end)" };
+        assert_eq!(ends, format!("{said}{end}"));
+    }
+}
+
+#[test]
 fn the_same_log_makes_the_same_bundle() {
     let make = || Gate::new(10, 7).bundle(&Filter::default(), Format::Parquet, false, true);
     assert_eq!(make().0, make().0);
@@ -108,26 +134,49 @@ fn a_changed_record_is_named() {
     }
 }
 
+/// What is to be named where `file` of `one` stands among those of `most`: the file, the one that it fits no more, or the
+/// record by which they differ.
+fn mixed_place(file: &str, most: &Memory, one: &Memory) -> Place {
+    let seq = |line: &[u8]| Record::decode(line.strip_suffix(b"\n").unwrap()).unwrap().seq;
+    let last = |files: &Memory| seq(files.lines(files::RECORDS).last().unwrap());
+    let exported = |files: &Memory| seq(&files.0[files::EXPORTED]);
+    let own = [files::NOTE].into_iter().chain(Format::ALL.into_iter().filter_map(Format::file));
+    match file {
+        // The manifest is of other files.
+        files::COVER | files::MANIFEST => Place::File(files::COVER),
+        files::KEYS => Place::Checkpoint,
+        files::CHECKPOINT if exported(one) == exported(most) => Place::Checkpoint,
+        files::CHECKPOINT => Place::File(files::PROOF),
+        files::RECORDS if last(one) > last(most) => Place::File(files::RECORDS),
+        files::RECORDS => Place::Record(last(most)),
+        files::EXPORTED if exported(one) <= last(most) => Place::Record(last(most)),
+        files::EXPORTED => Place::Record(exported(most)),
+        files::PROOF if last(one) > last(most) => Place::Record(last(one)),
+        files::PROOF => Place::Record(exported(one)),
+        file => Place::File(own.into_iter().find(|name| *name == file).unwrap()),
+    }
+}
+
 #[test]
 fn files_of_two_bundles_cannot_be_mixed() {
-    let make = |n: u64, seed| {
-        let mut gate = Gate::new(n, seed);
-        let filter = of_dana(&gate);
-        gate.bundle(&filter, Format::Csv, false, true)
-    };
-    let (a, others) = (make(10, 7), [make(13, 7), make(10, 8), make(11, 7)]);
-    for b in others {
-        for file in a.0.keys().filter(|file| a.0[*file] != b.0[*file]) {
-            let mut mixed = a.clone();
-            mixed.put(file, &b.0[file]);
-            let outcome = verify(&mixed);
-            assert!(outcome.is_err(), "{file}");
-        }
-        // All but one of them, too.
-        for file in a.0.keys().filter(|file| a.0[*file] != b.0[*file]) {
-            let mut mixed = b.clone();
-            mixed.put(file, &a.0[file]);
-            assert!(verify(&mixed).is_err(), "{file}");
+    for (format, signed) in Format::ALL.into_iter().flat_map(|format| [(format, true), (format, false)]) {
+        let make = |n: u64, seed| {
+            let mut gate = Gate::new(n, seed);
+            let filter = of_dana(&gate);
+            gate.bundle(&filter, format, false, signed)
+        };
+        let (a, others) = (make(10, 7), [make(13, 7), make(10, 8), make(11, 7)]);
+        for b in others {
+            // One file of the other, and all but one.
+            for (most, one) in [(&a, &b), (&b, &a)] {
+                for file in a.0.keys().filter(|file| a.0[*file] != b.0[*file]) {
+                    let mut mixed = most.clone();
+                    mixed.put(file, &one.0[file]);
+                    let failure = verify(&mixed).unwrap_err();
+                    let name = mixed_place(file, most, one);
+                    assert_eq!(failure.place, name, "{file} ({format:?}, signed {signed}): {failure}");
+                }
+            }
         }
     }
 }
@@ -343,9 +392,36 @@ fn a_bundle_is_held_against_what_was_kept_elsewhere() {
     let mut gate = Gate::new(12, 7);
     let some = gate.bundle(&filter, Format::Jsonl, false, false);
     for (at, early) in early.iter().enumerate() {
-        let met = [1, 3, 4, 6, 7, 9, 10, 12].contains(&(at + 1));
-        assert_eq!(verify_bundle(&some, Some(early)).is_ok(), met, "{}", at + 1);
+        let outcome = verify_bundle(&some, Some(early));
+        if [1, 3, 4, 6, 7, 9, 10, 12].contains(&(at + 1)) {
+            assert!(outcome.is_ok(), "{}", at + 1);
+        } else {
+            assert_eq!(place(&outcome), Place::Uncompared, "{}", at + 1);
+        }
+        // What is wrong with the bundle itself is told first, whatever it can be compared with.
+        let mut bad = some.clone();
+        bad.0.get_mut(files::COVER).unwrap()[0] ^= 1;
+        assert_eq!(place(&verify_bundle(&bad, Some(early))), Place::File(files::COVER), "{}", at + 1);
     }
+    // A checkpoint of later: neither success nor an accusation, and a bundle that was cut off looks the same.
+    let mut longer = Gate::new(20, 7);
+    longer.append(&Event::LogStopped {});
+    let late = anchor(longer.checkpoint(21).sign(&signer(7)).to_string());
+    let failure = verify_bundle(&some, Some(&late)).unwrap_err();
+    assert_eq!(failure.place, Place::Uncompared);
+    assert!(failure.why.contains("covers 21 records, this export 14"), "{failure}");
+    assert!(!failure.is_finding() && !failure.to_string().contains("FAILED"), "{failure}");
+    // Nor is it one that a key has signed which took over later, as far as can be told; of a time that the bundle covers,
+    // it is of another log.
+    let stranger = |size: usize| anchor(longer.checkpoint(size).sign(&signer(8)).to_string());
+    let failure = verify_bundle(&some, Some(&stranger(21))).unwrap_err();
+    assert!(failure.place == Place::Uncompared && failure.why.contains("keys.json"), "{failure}");
+    assert_eq!(place(&verify_bundle(&some, Some(&stranger(14)))), Place::Checkpoint);
+    // A proof that ends early is no such thing.
+    let mut cut = some.clone();
+    let proof = cut.lines(files::PROOF);
+    cut.put(files::PROOF, &proof[..proof.len() - 1].concat());
+    assert!(verify_bundle(&cut, Some(&late)).unwrap_err().is_finding());
     // A history that the same key signed anew.
     let mut forged = Gate::new(0, 7);
     (0..12).for_each(|_| forged.append(&Event::LogStopped {}));

@@ -27,6 +27,29 @@ fn restored(backup: &Path) -> tempfile::TempDir {
 }
 
 #[test]
+fn a_backup_during_which_the_key_is_replaced_is_signed_by_the_one_that_it_holds() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    let replaces = {
+        let log = log.clone();
+        std::thread::spawn(move || {
+            while log.keys().count() < 40 {
+                log.rotate_key().unwrap();
+            }
+        })
+    };
+    let mut counts = std::collections::BTreeSet::new();
+    while !replaces.is_finished() {
+        log.backup(to.path(), None).unwrap();
+        let copy = restored(to.path());
+        verify_dir(copy.path(), None).unwrap();
+        counts.insert(open(copy.path()).unwrap().keys().count());
+    }
+    replaces.join().unwrap();
+    assert!(counts.len() > 2, "{counts:?}");
+}
+
+#[test]
 fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = open_sealing(dir.path(), SEGMENT).unwrap();

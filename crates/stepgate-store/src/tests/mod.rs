@@ -3,6 +3,7 @@
 mod backup;
 mod bounds;
 mod bundle;
+mod crash;
 pub(crate) mod damage;
 mod elsewhere;
 mod events;

@@ -8,14 +8,14 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use stepgate_record::verify::{Anchor, Place, verify_export};
-use stepgate_record::{Checkpoint, Fitted, Frontier, Hash, NoteSigner};
+use stepgate_record::verify::{Anchor, Failure, Place, verify_export};
+use stepgate_record::{Checkpoint, Cosigner, Fitted, Frontier, Hash, NoteSigner, SignedNote};
 
 use super::log::event;
 use crate::check::verify_records;
 use crate::frame::{Builder, HEADER_BYTES};
 use crate::scan::{file_header, file_name};
-use crate::testing::{open, vault};
+use crate::testing::{open, open_sealing, vault, wait_for_seals};
 use crate::{Change, ExportRange, Side, keys, verify_dir};
 
 /// So many cases, unless the environment says otherwise; a debug build takes about 10 ms for each.
@@ -90,6 +90,8 @@ struct Made {
     /// Kept elsewhere: over how many records, and what it says.
     covered: u64,
     anchor: Anchor,
+    /// How many records each checkpoint covers that is kept with the log, those among its keys included.
+    kept: Vec<u64>,
     log_id: String,
     /// Exports, half-way and at the end.
     exports: [Vec<u8>; 2],
@@ -134,9 +136,13 @@ fn made() -> Made {
     log.append_blocking(vec![event(1), event(2)], vec![]).unwrap();
     log.close().unwrap();
     let records = log.read(0, log.len()).map(|stored| stored.unwrap().bytes).collect();
+    let mut kept: Vec<u64> = log.keys().handovers().iter().map(|handover| handover.tree().size).collect();
     drop(log);
     let good = snapshot(dir.path());
-    Made { half, good, records, covered, anchor: note.parse().unwrap(), log_id, exports: [early, late] }
+    for (_, note) in good.iter().filter(|(name, _)| name.starts_with("checkpoints")) {
+        kept.push(String::from_utf8_lossy(note).lines().nth(1).unwrap().parse().unwrap());
+    }
+    Made { half, good, records, covered, anchor: note.parse().unwrap(), kept, log_id, exports: [early, late] }
 }
 
 /// The records in files that are sound, without believing anything else that they say.
@@ -217,57 +223,84 @@ fn signed_anew(made: &Made, files: &mut Snapshot, records: &[Vec<u8>]) {
     }
 }
 
+/// What verification must name.
+enum Named {
+    /// This record, whatever checkpoint is at hand.
+    Record(u64),
+    /// All of them from this one on, and in words how many before the altered ones a checkpoint of the log's own covers:
+    /// where links were made anew, no record tells by itself that it was altered.
+    Since { from: u64, good: u64 },
+    /// No record later than the first altered.
+    NoLater,
+}
+
 /// Something is done to the files; what, for whoever reads that it was not found.
-fn tampered(made: &Made, chance: &mut Chance) -> (String, Snapshot) {
+fn tampered(made: &Made, chance: &mut Chance) -> (String, Snapshot, Named) {
     let records = made.records.clone();
     let at = chance.below(records.len());
     let other = chance.below(records.len());
     let of = |what: &str, records: Vec<Vec<u8>>| (format!("{what} {at} {other}"), files_of(made, &records));
+    let exactly = |what: &str, changed: Vec<Vec<u8>>| {
+        let first = (0..=made.records.len()).find(|seq| changed.get(*seq) != made.records.get(*seq));
+        let (what, files) = of(what, changed);
+        let named = first.map_or(Named::NoLater, |seq| Named::Record(seq as u64));
+        (what, files, named)
+    };
     match chance.below(20) {
         0 => {
             let mut records = records;
             records.remove(at);
-            of("removed", records)
+            exactly("removed", records)
         }
         1 => {
             let mut records = records;
             records.swap(at, other);
-            of("swapped", records)
+            exactly("swapped", records)
         }
         2 => {
             let mut records = records;
             records.insert(other, made.records[at].clone());
-            of("repeated", records)
+            exactly("repeated", records)
         }
         3 => {
+            // One that follows, which no checkpoint speaks of yet, and one that does not.
             let mut records = records;
-            let more = linked(made, &records, records.len());
-            records.extend(more.last().cloned());
-            records.push(made.records[at].clone());
-            of("appended", records)
+            let (next, prev) = (records.len() as u64, Hash::leaf(records.last().unwrap()));
+            records.push(Fitted::new(&event(7)).unwrap().record(&made.log_id, next, 0, &prev).unwrap());
+            let added = chance.below(2);
+            records.extend((0..added).map(|_| made.records[at].clone()));
+            let (what, files) = of("appended", records);
+            (what, files, if added == 0 { Named::NoLater } else { Named::Record(next + 1) })
         }
-        4 => of("cut off", records[..at].to_vec()),
+        4 => exactly("cut off", records[..at].to_vec()),
         5 => {
             let mut records = records;
             let byte = chance.below(records[at].len());
             records[at][byte] ^= 1 << chance.below(8);
-            of("a byte of a record, in a sound frame,", records)
+            let (what, files, named) = exactly("a byte of a record, in a sound frame,", records);
+            // What follows the last one could tell, and there is nothing.
+            (what, files, if at + 1 == made.records.len() { Named::NoLater } else { named })
         }
-        6 => of("linked anew", linked(made, &records, at)),
+        6 => {
+            let (what, files) = of("linked anew", linked(made, &records, at));
+            let good = made.kept.iter().copied().filter(|size| *size <= at as u64).max().unwrap_or(0);
+            let from = if at as u64 >= made.covered { made.covered } else { 0 };
+            (what, files, Named::Since { from, good })
+        }
         7 => {
             let records = linked(made, &records, at);
             let (what, mut files) = of("linked and signed anew", records.clone());
             signed_anew(made, &mut files, &records);
-            (what, files)
+            (what, files, Named::NoLater)
         }
         8 => {
             let records = linked(made, &records, at);
             let (what, mut files) = of("linked and signed anew by the old key alone", records.clone());
             signed_anew(made, &mut files, &records);
             files.remove(Path::new("keys.json"));
-            (what, files)
+            (what, files, Named::NoLater)
         }
-        9 => ("rolled back".to_owned(), made.half.clone()),
+        9 => ("rolled back".to_owned(), made.half.clone(), Named::NoLater),
         10 => {
             // A part of it is of before.
             let mut files = made.good.clone();
@@ -275,9 +308,12 @@ fn tampered(made: &Made, chance: &mut Chance) -> (String, Snapshot) {
                 made.half.keys().filter(|name| made.good[*name] != made.half[*name]).collect();
             let name = names[chance.below(names.len())];
             files.insert(name.clone(), made.half[name].clone());
-            (format!("{} rolled back", name.display()), files)
+            (format!("{} rolled back", name.display()), files, Named::NoLater)
         }
-        _ => bytes_tampered(&made.good, chance),
+        _ => {
+            let (what, files) = bytes_tampered(&made.good, chance);
+            (what, files, Named::NoLater)
+        }
     }
 }
 
@@ -359,9 +395,19 @@ fn first_altered(made: &Made, files: &Snapshot) -> Option<u64> {
     (0..covered).find(|seq| now.get(*seq) != Some(&made.records[*seq])).map(|seq| seq as u64)
 }
 
-fn judge(made: &Made, dir: &Path, files: &Snapshot, opens: bool) {
+fn judge(made: &Made, dir: &Path, (files, named): (&Snapshot, &Named), opens: bool) {
     let outcome = verify_records(dir, Some(&made.anchor));
     let altered = first_altered(made, files);
+    match named {
+        Named::Record(seq) => assert_eq!(outcome.as_ref().unwrap_err().place, Place::Record(*seq)),
+        Named::Since { from, good } => {
+            let Failure { place, why } = outcome.as_ref().unwrap_err();
+            assert_eq!(*place, Place::Record(*from), "{why}");
+            let said = format!("(the first {good} are those of a checkpoint that is kept with the log)");
+            assert_eq!(why.contains(&said), *good > *from, "{good}: {why}");
+        }
+        Named::NoLater => {}
+    }
     match outcome {
         Ok(_) => assert_eq!(altered, None, "record altered, and nobody noticed"),
         Err(failure) => {
@@ -386,10 +432,10 @@ fn tampers(part: u64) {
     let dir = tempfile::tempdir().unwrap();
     let mut before = Snapshot::new();
     for seed in (part..cases()).step_by(2) {
-        let (what, files) = tampered(&made, &mut Chance::new(seed));
+        let (what, files, named) = tampered(&made, &mut Chance::new(seed));
         write(dir.path(), &before, &files);
         let opens = seed / 2 % OPENED == 0;
-        let judged = catch_unwind(AssertUnwindSafe(|| judge(&made, dir.path(), &files, opens)));
+        let judged = catch_unwind(AssertUnwindSafe(|| judge(&made, dir.path(), (&files, &named), opens)));
         assert!(judged.is_ok(), "case {seed}: {what}");
         // Opening writes.
         before = if opens { snapshot(dir.path()) } else { files };
@@ -411,6 +457,41 @@ fn whatever_is_done_to_a_directory_is_found_or_changes_no_record_two() {
     tampers(1);
 }
 
+/// Two changes of each byte: of one bit that makes another letter, digit or case of it, and of several.
+const FLIPS: [u8; 2] = [0x20, 0x11];
+
+/// Changes each byte of each file in which records are, or what tells which there are. Returns in which files that went
+/// unnoticed, having changed no record.
+fn every_byte(dir: &Path, anchor: &Anchor, original: &[Vec<u8>]) -> BTreeMap<PathBuf, Vec<usize>> {
+    let good = snapshot(dir);
+    let mut unnoticed: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+    let mut chance = Chance::new(11);
+    for (name, bytes) in &good {
+        if name.starts_with("beside") || OTHERS.iter().any(|other| name == Path::new(other)) {
+            continue;
+        }
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        // In the room behind, where there is any: the first of it, the last, and one between.
+        let room = [used + chance.below(bytes.len() - used), bytes.len().saturating_sub(1)];
+        for (at, flip) in (0..used + 3).chain(room).flat_map(|at| FLIPS.map(|flip| (at, flip))) {
+            let mut bad = bytes.clone();
+            let Some(byte) = bad.get_mut(at) else { continue };
+            *byte ^= flip;
+            fs::write(dir.join(name), &bad).unwrap();
+            // What is beside the log takes ten times as long to check, and is looked at where nothing else is found.
+            if verify_records(dir, Some(anchor)).is_ok() && verify_dir(dir, Some(anchor)).is_ok() {
+                let mut files = good.clone();
+                files.insert(name.clone(), bad);
+                assert_eq!(records(&files)[..original.len()], *original, "{} byte {at}", name.display());
+                unnoticed.entry(name.clone()).or_default().push(at);
+            }
+        }
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+    assert!(verify_dir(dir, Some(anchor)).is_ok(), "it was of something");
+    unnoticed
+}
+
 #[test]
 fn every_byte_of_a_small_log_matters_or_changes_no_record() {
     let dir = tempfile::tempdir().unwrap();
@@ -422,29 +503,39 @@ fn every_byte_of_a_small_log_matters_or_changes_no_record() {
     log.close().unwrap();
     let original: Vec<Vec<u8>> = log.read(0, covered).map(|stored| stored.unwrap().bytes).collect();
     drop(log);
-    let good = snapshot(dir.path());
-    let mut unnoticed = BTreeMap::new();
-    for (name, bytes) in &good {
-        if name.starts_with("beside") || OTHERS.iter().any(|other| name == Path::new(other)) {
-            continue;
-        }
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        for at in 0..used + 3 {
-            let mut bad = bytes.clone();
-            let Some(byte) = bad.get_mut(at) else { continue };
-            *byte ^= 0x11;
-            fs::write(dir.path().join(name), &bad).unwrap();
-            if verify_records(dir.path(), Some(&anchor)).is_ok() {
-                let mut files = good.clone();
-                files.insert(name.clone(), bad);
-                assert_eq!(records(&files)[..original.len()], original[..], "{} byte {at}", name.display());
-                *unnoticed.entry(name.clone()).or_insert(0) += 1;
-            }
-        }
-        fs::write(dir.path().join(name), bytes).unwrap();
-    }
+    let unnoticed = every_byte(dir.path(), &anchor, &original);
     // What no checkpoint covers, at the end of the records, is all that may go unnoticed.
     assert!(unnoticed.keys().all(|name| is_log(name)), "{unnoticed:?}");
+}
+
+#[test]
+fn every_byte_of_a_sealed_segment_and_of_what_is_sealed_beside_it_matters() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_sealing(dir.path(), 4).unwrap();
+    let note: SignedNote = log.checkpoint().unwrap().parse().unwrap();
+    let witness = Cosigner::new("one", &[5; 32]).unwrap();
+    log.cosign(&witness.cosign(&note, 10), &[witness.key()]).unwrap();
+    log.append_blocking(vec![event(1)], vec![]).unwrap();
+    log.append_blocking(vec![event(2), event(3)], vec![]).unwrap();
+    wait_for_seals(&log);
+    let anchor: Anchor = log.checkpoint().unwrap().parse().unwrap();
+    let anchor = anchor.with_witnesses(vec![witness.key()]);
+    let covered = log.len();
+    log.close().unwrap();
+    let original: Vec<Vec<u8>> = log.read(0, covered).map(|stored| stored.unwrap().bytes).collect();
+    drop(log);
+    let there = snapshot(dir.path());
+    for ending in ["log", "hashes", "offsets", "checkpoint", "seal"] {
+        assert!(
+            there.contains_key(&Path::new("records").join(file_name(0)).with_extension(ending)),
+            "{ending}"
+        );
+    }
+    let open = there.keys().filter(|name| name.starts_with("records") && is_log(name)).max().unwrap();
+    assert!(there.keys().any(|name| name.extension().is_some_and(|ending| ending == "cosigned")));
+    let unnoticed = every_byte(dir.path(), &anchor, &original);
+    // Nothing of what is sealed goes unnoticed, nor anything but the end of the records that is in no checkpoint.
+    assert!(unnoticed.keys().all(|name| name == open), "{unnoticed:?}");
 }
 
 #[test]
@@ -483,9 +574,29 @@ fn whatever_is_done_to_an_export_is_found() {
             _ => edited(&mut bytes, &mut chance).unwrap_or_default(),
         };
         let anchor = (seed % 3 == 0).then_some(&made.anchor);
-        let found = verify_export(&mut &bytes[..], anchor).is_err();
-        // The early one ends before the checkpoint that is kept elsewhere.
-        let early = anchor.is_some() && seed % 2 != 0;
-        assert_eq!(found, bytes != *good || early, "case {seed}: {what}");
+        let outcome = verify_export(&mut &bytes[..], anchor);
+        if bytes == *good {
+            // The early one ends before the checkpoint that is kept elsewhere.
+            let early = anchor.is_some() && seed % 2 != 0;
+            let place = outcome.err().map(|failure| failure.place);
+            assert_eq!(place, early.then_some(Place::Uncompared), "case {seed}: {what}");
+            continue;
+        }
+        let failure = outcome.expect_err(&format!("case {seed}: {what}"));
+        let place = failure.place;
+        assert!(failure.is_finding(), "case {seed}: {what}: {failure}");
+        // What is named is the first line that is not what it was.
+        let now: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let lines: Vec<&[u8]> = good.split_inclusive(|byte| *byte == b'\n').collect();
+        let at = (0..).find(|at| now.get(*at) != lines.get(*at)).unwrap();
+        let records = lines.len() - 2;
+        let as_named = match at {
+            // It says what is to come, and so may be found out by any of it.
+            0 => true,
+            at if at <= records => place == Place::Record(at as u64 - 1),
+            at if at == records + 1 => [Place::Checkpoint, Place::Record(records as u64)].contains(&place),
+            _ => place == Place::Record(records as u64),
+        };
+        assert!(as_named, "case {seed}: {what}: line {at}: {failure}");
     }
 }

@@ -48,12 +48,12 @@ pub(crate) enum AuditCommand {
     },
     /// Check the log, an export, a backup, or a copy of the data directory against signed checkpoints
     #[command(
-        after_help = "Examples:\n  stepgate audit verify\n  stepgate audit verify evidence.tar --offline --checkpoint checkpoint.txt"
+        after_help = "Examples:\n  stepgate audit verify\n  stepgate audit verify evidence.tar --offline --checkpoint checkpoint.txt\n\nThe last line is `ok: …` (exit status 0), `FAILED: …` (1), or `not compared: …` (3): sound by itself, but it holds nothing that the checkpoint given could be compared with."
     )]
     Verify(AuditVerifyArgs),
     /// Write records out, with what is needed to verify them
     #[command(
-        after_help = "Examples:\n  stepgate audit export --out audit.jsonl\n  stepgate audit export --since 2026-01-01 --until 2026-04-01 --format parquet --sign --out q1.tar"
+        after_help = "Examples:\n  stepgate audit export --out audit.jsonl\n  stepgate audit export --since 2026-01-01 --until 2026-04-01 --format parquet --sign --meet checkpoint.txt --out q1.tar"
     )]
     Export {
         #[command(flatten)]

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use stepgate_record::bundle::{files, is_proof, verify_bundle, verify_proof};
-use stepgate_record::verify::{self as record, Anchor, Outcome, report, verify_export};
+use stepgate_record::verify::{self as record, Anchor, Outcome, Place, report, verify_export};
 
 use super::AuditOperator;
 use super::bundle::{BundleDir, BundleTar, is_bundle_dir, is_tar};
 use super::live::{as_json, demanding, parse_anchor};
 use crate::args::{AuditVerifyArgs, VerifyFormat};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 use crate::harmless::harmless_lines;
 use crate::operator::{self, Link, Operator, Reply};
 use crate::output;
@@ -25,7 +25,7 @@ const MAX_CHECKPOINT: u64 = 1024 * 1024;
 /// The longest proof of one record that is read, in bytes.
 const MAX_PROOF: u64 = 2 * 1024 * 1024;
 
-/// Verifies; the last line printed is `ok: …` or `FAILED: …`.
+/// Verifies; the last line printed is `ok: …`, `FAILED: …` or `not compared: …`.
 pub(super) fn verify(config: &Path, args: &AuditVerifyArgs) -> Result<(), Failure> {
     let AuditVerifyArgs { path, offline, checkpoint, witness: witnesses, output } = args;
     let (path, checkpoint) = (path.as_deref(), checkpoint.as_deref());
@@ -141,16 +141,27 @@ fn verify_configured(
 }
 
 fn conclude(outcome: &Outcome, output: VerifyFormat) -> Result<(), Failure> {
-    if let Err(failure) = outcome
-        && !failure.is_finding()
-    {
-        return Err(Failure::unreachable(failure.to_string()));
-    }
-    match output {
+    let text = match output {
         // Of a file that somebody has handed over, every word is theirs.
-        VerifyFormat::Text => finish(&harmless_lines(&report(outcome)), outcome.is_ok()),
-        VerifyFormat::Json => finish(&as_json(outcome).to_string(), outcome.is_ok()),
+        VerifyFormat::Text => harmless_lines(&report(outcome)),
+        VerifyFormat::Json => as_json(outcome).to_string(),
+    };
+    match outcome {
+        Err(failure) if failure.place == Place::Uncompared => uncompared(&text),
+        Err(failure) if !failure.is_finding() => Err(Failure::unreachable(failure.to_string())),
+        outcome => finish(&text, outcome.is_ok()),
     }
+}
+
+/// Nothing was found, and yet nothing is known of what matters: neither success nor an accusation.
+fn uncompared(text: &str) -> Result<(), Failure> {
+    eprintln!(
+        "stepgate: what is here is sound by itself, but it could not be compared with the checkpoint given\n\
+         hint: take the checkpoint first, then export with --meet and that checkpoint, and verify that; an export that \
+         was made after a checkpoint, and yet ends before it, was cut off"
+    );
+    output::print_line(text)?;
+    Err(Failure { status: Status::Unreachable, ..Failure::told() })
 }
 
 /// What to do comes first, on standard error: the last line is for programs.
