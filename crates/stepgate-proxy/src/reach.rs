@@ -33,7 +33,7 @@ pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> 
     let settings = settings(database, person, &client.opening);
     let upstream = connect(&database.config, &role, &settings).await.map_err(|error| {
         count(&database.failures);
-        tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
+        tracing::warn!(database = %database.config.name, error = error.in_short(), "cannot connect upstream");
         error.problem(&database.config.name)
     })?;
     Ok(Reached { in_use, role, view, upstream })
