@@ -5,6 +5,8 @@
 
 #[path = "exports/kinds.rs"]
 mod kinds;
+#[path = "exports/memory.rs"]
+mod memory;
 mod support;
 
 use std::path::{Path, PathBuf};
