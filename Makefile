@@ -6,6 +6,7 @@
 # make soak   200 sessions for SECONDS (300), and random programs through a gate and without one
 # make thousand  a thousand statements wait at once and are approved (needs 1,100 server processes; not in `make test`)
 # make idle      what an idle session takes of memory, of 2,000 at once (as many server processes; not in `make test`)
+# make evidence  memory and time of verifying, searching and exporting 200,000 records (RECORDS; not in `make test`)
 # make regress  PostgreSQL's own regression SQL through a gate, and without one (half an hour; not in `make test`)
 # make suites   drivers' own test suites through a gate, and without one (half an hour; not in `make test`)
 # make power-cuts  a gate's log on a disk that is cut off CUTS (200) times: what was acknowledged is there (root, for loop devices)
@@ -15,7 +16,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle fuzz soak thousand idle regress suites power-cuts check build clean
+.PHONY: demo test oracle fuzz soak thousand idle evidence regress suites power-cuts check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -73,6 +74,12 @@ idle:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@$(CARGO) test --locked --profile quick -p stepgate --test rim -- --ignored --nocapture --test-threads 1
+
+evidence:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@STEPGATE_RECORDS=$(or $(RECORDS),200000) \
+		$(CARGO) test --locked --profile quick -p stepgate --test exports -- --ignored --nocapture
 
 regress:
 	@tests/tools/libclang.sh

@@ -1,7 +1,9 @@
 """A workload full of marks, in every place where a statement can carry data: nothing of them may stay with the gate.
 
-Marks are MARK (a name and a text), NUMBER, SHORT (a number that a parameter may have) and OPERATOR. Ends with "ok".
-Whoever runs it answers two held statements: the first is verified, the second denied.
+Marks are MARK (a name and a text), NUMBER, SHORT (a number that a parameter may have) and OPERATOR in statements; ROW
+(texts) and KEY (a number), which are in the database beforehand and come in rows and in what the server says of them; SAID,
+which the client calls itself; STRANGER, of those whom the gate does not know. Ends with "ok". Whoever runs it answers four
+held statements: the first two are verified, the third is denied, the fourth approved.
 """
 
 import base64
@@ -12,8 +14,10 @@ from psycopg import sql
 
 MARK, NUMBER, SHORT = os.environ["MARK"], int(os.environ["NUMBER"]), int(os.environ["SHORT"])
 OPERATOR = os.environ["OPERATOR"]
+ROW, KEY = os.environ["ROW"], int(os.environ["KEY"])
+SAID, STRANGER = os.environ["SAID"], os.environ["STRANGER"]
 notices = []
-conn = psycopg.connect(autocommit=True, application_name=f"{MARK} app")
+conn = psycopg.connect(autocommit=True, application_name=f"{SAID} app")
 conn.add_notice_handler(lambda diag: notices.append(diag.message_primary))
 
 
@@ -217,30 +221,115 @@ def copies():
     run("delete from products where id = %s", (NUMBER,))
 
 
+def rows():
+    """What the statement does not say: it comes with its rows, or in the server's words about them."""
+    for statement in [
+        "select note, code from notes where id > 0",
+        "update notes set id = id where id > 0 returning note",
+        "with moved as (delete from notes where id > 1000000 returning note) select note from moved union table codes",
+        "select full_name, city, email from customers order by id desc limit 1",
+        "select string_agg(note, ',') from notes",
+    ]:
+        for binary in (False, True):
+            found = run(statement, binary=binary)
+            assert ROW in str(found), (statement, found)
+    for statement in [
+        "insert into notes select id + 100, note, code from notes where id = 1",
+        "update notes set id = -1, code = code || '-' where id = 1",
+        "update notes set code = null where id = 1",
+        "select note::int from notes",
+        "select code::date from notes",
+        "select note::json from notes",
+        "select note::uuid from notes",
+        "select note::int8 from notes",
+        "insert into shown select note, 0 from notes",
+    ]:
+        said = run(statement)
+        assert isinstance(said, str) and ROW in said, (statement, said)
+    # The server's notices have rows, too.
+    run("insert into shown select note, 1 from notes")
+    assert any(ROW in notice for notice in notices), notices
+    run("begin")
+    run("declare c no scroll cursor for select note from notes")
+    assert ROW in str(run("fetch all from c"))
+    run("rollback")
+    with conn.cursor() as cursor:
+        with cursor.copy("copy notes to stdout") as copy:
+            assert ROW.encode() in b"".join(bytes(row) for row in copy)
+        # The line that COPY could not read is in the error.
+        try:
+            with cursor.copy("copy notes from stdin") as copy:
+                copy.write(f"{NUMBER}\t{MARK}\t{MARK}\t{MARK}\n".encode())
+        except psycopg.Error as error:
+            assert MARK in str(error), error
+        else:
+            raise AssertionError("a line that is none")
+    run("explain (analyze, verbose) select note from notes where note = (select max(note) from notes)")
+    run("select pg_notify('channel', note) from notes")
+
+
+def subjects():
+    """Keys by which it is recorded whom a statement was about, and values that are told by thresholds."""
+    for statement, parameters in [
+        (f"select id, city from customers where id = {KEY}", None),
+        (f"select city from customers where id in (1, {KEY})", None),
+        ("select id, city from customers where id = %s", (KEY,)),
+        ("select id, city from customers where id > 400", None),
+        (f"select customer_id, amount from payments where amount > {NUMBER}.5", None),
+        ("select customer_id from payments where amount between %s and %s", (NUMBER, NUMBER + 1)),
+        (f"select id from payments where customer_id = {KEY} and amount = {NUMBER}", None),
+        (f"select code from notes where code = '{ROW} code' and id < {NUMBER}", None),
+        ("select code from notes where code = any(%s)", ([f"{ROW} code", MARK],)),
+        (f"update customers set segment = '{MARK}' where id = {KEY}", None),
+    ]:
+        for binary in (False, True):
+            found = run(statement, parameters, binary=binary)
+            assert isinstance(found, list), (statement, found)
+
+
+def large_objects():
+    run(f"select lo_from_bytea({NUMBER % 1000000}, '{MARK}')")
+    run("select lo_from_bytea(0, convert_to(note, 'UTF8')) from notes")
+    run("select lo_put(%s, 0, %s)", (NUMBER % 1000000, MARK.encode()))
+    run(f"select lo_get({NUMBER % 1000000})")
+    run(f"comment on large object {NUMBER % 1000000} is '{MARK}'")
+    run(f"select lo_unlink({NUMBER % 1000000})")
+
+
 def held():
-    """Held with literals, values and names, and verified; then held and denied by others."""
+    """Held with literals, values and names, and verified, twice; then denied by others, then approved by them."""
     found = run(f"select ssn as {MARK} from customers where full_name = %s or id = 7 /* {MARK} */", (MARK,))
     assert found and found[0][0].startswith("9"), found
+    found = run("select card_number, iban from payments where customer_id = %s", (KEY,), binary=True)
+    assert ROW in str(found), found
     denied = run(sql.SQL("create table {} as select ssn, {} from customers").format(
         sql.Identifier(MARK), sql.Literal(MARK)))
     assert isinstance(denied, str) and "stepgate: " in denied, denied
+    with conn.cursor() as cursor:
+        copied = f"copy (select full_name, email from customers where id >= {KEY} or email = '{MARK}') to stdout"
+        with cursor.copy(copied) as copy:
+            assert ROW.encode() in b"".join(bytes(row) for row in copy)
 
 
 def strangers():
     """Names that the gate does not know."""
     for how in [
-        {"user": MARK, "password": MARK},
-        {"dbname": MARK},
-        {"options": f"-c my.{MARK}={MARK}"},
-        {"options": f"-c {MARK}={MARK}"},
+        {"user": STRANGER, "password": STRANGER},
+        {"user": STRANGER.upper(), "application_name": STRANGER},
+        {"dbname": STRANGER},
+        {"dbname": f"{STRANGER} {MARK}"},
+        {"options": f"-c my.{STRANGER}={STRANGER}"},
+        {"options": f"-c {STRANGER}={STRANGER}"},
+        {"options": f"-c search_path={STRANGER}"},
+        {"password": STRANGER},
+        {"user": f"{STRANGER}\u00e9@corp.example", "dbname": "postgres"},
+        {"client_encoding": STRANGER},
+        {"replication": "database", "application_name": STRANGER},
         {"options": f"-c statement_timeout={SHORT}"},
         {"options": f"-c stepgate.purpose={MARK}"},
         {"options": f"--{MARK}={NUMBER} {MARK}"},
-        {"client_encoding": MARK},
-        {"replication": MARK},
-        {"application_name": f"psql {MARK}"},
-        {"fallback_application_name": MARK},
-        {"password": MARK},
+        {"application_name": f"psql {STRANGER}"},
+        {"fallback_application_name": STRANGER},
     ]:
         try:
             psycopg.connect(**how).close()
@@ -258,6 +347,9 @@ cursors_and_transactions()
 bound_values()
 protocol()
 copies()
+rows()
+subjects()
+large_objects()
 held()
 strangers()
 print("ok")

@@ -15,5 +15,5 @@ if ! have; then
   npm install --silent --no-audit --no-fund --no-save 'samlp@^7' </dev/null >/dev/null 2>&1
   python3 -m venv venv >/dev/null 2>&1 && venv/bin/pip -q install 'SATOSA==8.6.*' >/dev/null 2>&1
 fi
-have || echo "SKIP: a SAML provider and broker cannot be had here; their test will say so too" >&2
+have || echo "SKIP: saml cannot be had here (a provider and a broker); its test will say so too" >&2
 exit 0

@@ -23,6 +23,6 @@ have_playwright() {
 }
 
 for part in chromium playwright; do
-    ( "have_$part" ) || echo "SKIP: the browser tests want $part, which cannot be had here; they will say so too" >&2
+    ( "have_$part" ) || echo "SKIP: browser cannot be had here, for want of $part; the tests of pages will say so too" >&2
 done
 exit 0

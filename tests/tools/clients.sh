@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the drivers that the client tests use, into .work/ (nothing is installed on the machine).
-# A driver that cannot be had is named here, and its tests say SKIP.
+# A driver that cannot be had is named here, as by its tests, which say SKIP (.ci/run reads these names).
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p .work
@@ -57,6 +57,6 @@ pgx() {
 }
 
 for driver in psycopg psycopg2 asyncpg pg8000 sqlalchemy jdbc node_pg rust pgx; do
-    ( "$driver" ) || echo "SKIP: driver $driver cannot be had here; its tests will say so too" >&2
+    ( "$driver" ) || echo "SKIP: $driver cannot be had here; its tests will say so too" >&2
 done
 exit 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the programs that exports are opened with in tests, into .work/exports (nothing is installed on the machine).
-# One that cannot be had is named here, and its test says SKIP.
+# One that cannot be had is named here, as by its test, which says SKIP (.ci/run reads these names).
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p .work
@@ -18,7 +18,7 @@ pandas() { python pandas 'pandas>=2.2,<4'; }
 pyarrow() { python pyarrow 'pyarrow>=17'; }
 openpyxl() { python openpyxl 'openpyxl>=3.1,<4'; }
 jsonschema() { python jsonschema 'jsonschema>=4.20,<5'; }
-ocsf() { python ocsf_json_schema 'ocsf-json-schema>=1.2,<2'; }
+ocsf_json_schema() { python ocsf_json_schema 'ocsf-json-schema>=1.2,<2'; }
 
 # A reader of tiled logs (tests/exports/tiles.py). It needs Python 3.12, and so has an environment of its own.
 tlog() {
@@ -41,7 +41,8 @@ jq() {
     }
 }
 
-for tool in pandas pyarrow duckdb openpyxl jsonschema ocsf tlog jq; do
+type -P python3 >/dev/null || echo "SKIP: python3 cannot be had here; the tests that want it will say so too" >&2
+for tool in pandas pyarrow duckdb openpyxl jsonschema ocsf_json_schema tlog jq; do
     ( "$tool" ) || echo "SKIP: $tool cannot be had here; the test of exports will say so too" >&2
 done
 exit 0

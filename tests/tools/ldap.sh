@@ -26,5 +26,5 @@ slapd() {
     runs
 }
 
-( slapd ) || echo "SKIP: OpenLDAP's slapd cannot be had here; the tests of directories will say so too" >&2
+( slapd ) || echo "SKIP: slapd cannot be had here (OpenLDAP); the tests of directories will say so too" >&2
 exit 0

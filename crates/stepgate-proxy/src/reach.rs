@@ -65,10 +65,10 @@ pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> 
         if let Some(problem) = error.refused_value() {
             // The client's fault, and its text: of that nothing is logged.
             tracing::debug!(database = %database.config.name, state = %problem.state, "a client begins with what the server refuses");
-            return problem;
+            return Refused::new(NoEntry::ServerRefused, problem);
         }
         count(&database.failures);
-        tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
+        tracing::warn!(database = %database.config.name, error = error.in_short(), "cannot connect upstream");
         Refused::new(no_entry(&error), error.problem(&database.config.name))
     })?;
     Ok(Reached { in_use, role, view, upstream })

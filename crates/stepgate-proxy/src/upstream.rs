@@ -186,6 +186,19 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Without what the server says of settings that a client brought: it repeats them.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            // Of authentication, of resources, and of operators there is nothing of the client's in it.
+            Self::Server { state, .. }
+                if !["28", "53", "57"].iter().any(|class| state.starts_with(class)) =>
+            {
+                format!("server says: {state}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// What a client may know, for the database of this name: no text of the server's, which may hold
     /// addresses and names that are none of the client's business.
     #[must_use]

@@ -9,6 +9,8 @@
 
 mod events;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use stepgate_record::render::{Style, columns, row};
 use stepgate_record::{Event, Hash, Record};
@@ -57,6 +59,17 @@ fn what_older_versions_recorded_is_what_would_be_recorded_again() {
         let event: Event = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_value(event).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
     }
+}
+
+/// The kinds that serde knows, as it lists them where one is unknown.
+#[test]
+fn there_is_an_example_of_every_event() {
+    let unknown = serde_json::from_str::<Event>(r#"{"type":"unknown"}"#).unwrap_err().to_string();
+    let known: BTreeSet<_> = unknown.split('`').skip(3).step_by(2).collect();
+    assert!(known.len() > 80 && known.contains("statement.decided"), "{unknown}");
+    let all: Vec<Value> = events::texts().iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let examples: BTreeSet<_> = all.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(examples, known);
 }
 
 #[test]

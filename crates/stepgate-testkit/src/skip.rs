@@ -1,6 +1,6 @@
 //! What cannot be tested on a machine, since something is not there.
 
-/// Names what may be missing, separated by commas, or `all`.
+/// Names what may be missing, separated by commas, or `all`. What is in the directory of such a name may be, too.
 const ALLOWED: &str = "STEPGATE_ALLOW_SKIP";
 
 /// Says aloud that a test is not run, since `what` is not there; `hint` says where it would come from.
@@ -19,7 +19,9 @@ pub fn skip(what: &str, hint: &str) {
 }
 
 fn may_skip(what: &str, allowed: &str) -> bool {
-    allowed.split(',').map(str::trim).any(|name| name == "all" || name == what)
+    let within = |name| what.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+    let mut names = allowed.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.any(|name| name == "all" || name == what || within(name))
 }
 
 #[cfg(test)]
@@ -30,5 +32,6 @@ mod tests {
     fn only_what_is_named_may_be_missing() {
         assert!(may_skip("pgx", "jdbc, pgx") && may_skip("pgx", "all"));
         assert!(!may_skip("pgx", "") && !may_skip("pgx", "pgxpool") && !may_skip("", "pgx"));
+        assert!(may_skip("jdbc/postgresql.jar", "pgx,jdbc") && !may_skip("jdbc/postgresql.jar", "jd,"));
     }
 }

@@ -189,7 +189,7 @@ fn a_session_of_ones_own_is_ended_as_drivers_say_it() {
 #[test]
 fn pgjdbc_with_prepared_statements_and_fetch_size() {
     let Some(jar) = fetched("jdbc/postgresql.jar") else {
-        skip("pgjdbc", "tests/tools/clients.sh");
+        skip("jdbc", "tests/tools/clients.sh");
         return;
     };
     let mut command = Command::new("java");
@@ -199,7 +199,7 @@ fn pgjdbc_with_prepared_statements_and_fetch_size() {
 
 fn node(name: &str) -> Option<Command> {
     let Some(modules) = fetched("node/node_modules") else {
-        skip("node", "tests/tools/clients.sh");
+        skip("node_pg", "tests/tools/clients.sh");
         return None;
     };
     let mut command = Command::new("node");
@@ -217,23 +217,23 @@ fn postgres_js_with_its_pipelines() {
     plays(node("postgresjs_client.js"));
 }
 
-/// A program that tests/tools/clients.sh builds.
-fn built(path: &str) -> Option<Command> {
+/// A program that tests/tools/clients.sh builds for that driver.
+fn built(driver: &str, path: &str) -> Option<Command> {
     let program = fetched(path).map(Command::new);
     if program.is_none() {
-        skip(path, "tests/tools/clients.sh");
+        skip(driver, "tests/tools/clients.sh");
     }
     program
 }
 
 #[test]
 fn tokio_postgres_with_its_pipelines() {
-    plays(built("rust/debug/tokio_postgres_client"));
+    plays(built("rust", "rust/debug/tokio_postgres_client"));
 }
 
 #[test]
 fn sqlx_with_its_pool() {
-    let Some(command) = built("rust/debug/sqlx_client") else { return };
+    let Some(command) = built("rust", "rust/debug/sqlx_client") else { return };
     let world = World::new();
     let mut dana = world.dana();
     play(&world, &mut dana, command, &[Verified, Denied]);
@@ -250,5 +250,5 @@ fn sqlx_with_its_pool() {
 
 #[test]
 fn pgx_with_its_batches() {
-    plays(built("go/pgx_client"));
+    plays(built("pgx", "go/pgx_client"));
 }

@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "exports/kinds.rs"]
+mod kinds;
+#[path = "exports/memory.rs"]
+mod memory;
 mod support;
 
 use std::collections::BTreeSet;
@@ -74,10 +78,27 @@ fn bundles_open_in_the_tools_that_people_have() {
         .iter()
         .map(|format| export(&world, &["--format", format], &format!("{format}.tar")))
         .collect();
+    opened(&bundles);
+}
+
+/// What opens an export, and what of tests/tools/exports.sh that takes.
+const TOOLS: [(&str, &[&str]); 8] = [
+    ("jq", &["jq"]),
+    ("duckdb", &["duckdb"]),
+    ("pyarrow", &["pyarrow"]),
+    ("pandas: parquet", &["pandas", "pyarrow"]),
+    ("pandas: csv", &["pandas"]),
+    ("openpyxl", &["openpyxl"]),
+    ("ocsf-json-schema", &["ocsf_json_schema", "jsonschema"]),
+    ("cef", &[]),
+];
+
+/// Opens bundles, one of each format, with each of these tools. What is missing is skipped by its name.
+fn opened(bundles: &[PathBuf]) {
     let Ok(output) = Command::new("python3")
         .env("PYTHONPATH", repository().join(".work/exports"))
         .arg(repository().join("tests/exports/open.py"))
-        .args(&bundles)
+        .args(bundles)
         .output()
     else {
         return stepgate_testkit::skip("python3", "what opens the exports");
@@ -85,6 +106,18 @@ fn bundles_open_in_the_tools_that_people_have() {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.lines().any(|line| line == "ok"), "{text}");
+    let told = |what: &str| -> Vec<&str> {
+        let line = text.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+    };
+    let (opened, missing) = (told("opened by:"), told("missing:"));
+    for (tool, takes) in TOOLS {
+        if !opened.contains(&tool) {
+            let lacks: Vec<_> = takes.iter().filter(|name| missing.contains(name)).collect();
+            assert!(!lacks.is_empty(), "not opened by {tool}, which is there: {text}");
+            lacks.iter().for_each(|name| stepgate_testkit::skip(name, "tests/tools/exports.sh"));
+        }
+    }
     eprintln!("{text}");
 }
 

@@ -93,7 +93,7 @@ fn elsewhere(dir: &Path) {
     // It needs a newer Python than others do: an environment of its own.
     let python = repository().join(".work/tlog/bin/python");
     let Ok(output) = Command::new(python).arg(&script).arg(dir).output() else {
-        return stepgate_testkit::skip("aics-tlog", "tests/tools/exports.sh");
+        return stepgate_testkit::skip("tlog", "tests/tools/exports.sh");
     };
     let (said, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.starts_with("ok: "), "{said}{why}");

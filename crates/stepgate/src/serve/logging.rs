@@ -21,4 +21,5 @@ pub(super) fn init(format: LogFormat) {
         }
         LogFormat::Json => builder.json().try_init(),
     };
+    tracing::trace!("this log is as talkative as it can be");
 }
