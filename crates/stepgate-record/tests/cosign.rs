@@ -89,7 +89,7 @@ fn a_witness_that_is_demanded_must_have_cosigned() {
         anchor.with_witnesses(who.iter().map(|one| one.key()).collect())
     };
     let given = one.cosign(&note(5), 10);
-    assert!(anchor(&given, &[&one]).check(&keys()).unwrap().checkpoint.is_some());
+    assert!(anchor(&given, &[&one]).check(&keys(), 5).unwrap().checkpoint.is_some());
     let said = anchor(&given, &[&one]).witnessed([]).unwrap();
     assert!(said[0].contains("witness one has cosigned the first 5 records"), "{said:?}");
     assert!(anchor(&given, &[&one, &two]).witnessed([]).is_err());

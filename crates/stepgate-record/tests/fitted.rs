@@ -1,10 +1,6 @@
 //! Encoding in one pass gives the bytes that `Record::encode` gives.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of the tests are tests, too"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of the tests are tests, too")]
 
 use std::collections::BTreeMap;
 

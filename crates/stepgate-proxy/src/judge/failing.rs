@@ -39,7 +39,7 @@ impl Judge {
         }));
         match self.gate.log.append_in_time(vec![event], Vec::new()).await {
             Ok(_) => {
-                self.gate.metrics.decided(FAIL, &[]);
+                self.gate.metrics.decided(FAIL, None, &[]);
                 Verdict::Refuse(problem)
             }
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),

@@ -24,7 +24,7 @@ fn expected(event: &Value) -> BTreeSet<String> {
 fn members(event: &Value, at: &str, pointer: &str, found: &mut BTreeSet<String>) {
     let object = event.pointer(pointer).unwrap().as_object().unwrap().clone();
     let mut odd = event.clone();
-    let mut with: Map<String, Value> = [(UNKNOWN.to_owned(), json!(1))].into();
+    let mut with = Map::from_iter([(UNKNOWN.to_owned(), json!(1))]);
     with.extend(object.clone());
     *odd.pointer_mut(pointer).unwrap() = Value::Object(with);
     found.extend(expected(&odd).into_iter().map(|name| format!("{at}{name}")));

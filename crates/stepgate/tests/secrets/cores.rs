@@ -140,3 +140,38 @@ fn no_core_dump_and_no_other_process_gets_at_the_gates_memory() {
     assert_eq!(cores(&at), Vec::<PathBuf>::new());
     assert_eq!(cores(&world.gate.data()), Vec::<PathBuf>::new());
 }
+
+/// Not only the gate's: whoever reads SQL, or shows it to an approver, holds what others must not read.
+#[test]
+fn no_command_that_holds_sql_or_values_can_dump_its_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Whoever opens it waits for somebody who writes.
+    let pipe = pipe.to_str().unwrap();
+    for arguments in [
+        &["analyze", "--schema", pipe][..],
+        &["--config", pipe, "policy", "explain", "--as", "dana", "select 1"],
+        &["--config", pipe, "policy", "simulate", "--as", "dana", "select 1"],
+        &["--config", pipe, "policy", "test"],
+        &["--config", pipe, "audit", "tail"],
+        &["login", "omar", "--url", "https://127.0.0.1:1", "--ca", pipe],
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_stepgate")]);
+        command.args(arguments).env("HOME", dir.path()).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let limits = format!("/proc/{}/limits", child.id());
+        let mut off = false;
+        until("core dumps to be off, or the end", SOON, || {
+            let limits = fs::read_to_string(&limits).unwrap_or_default();
+            let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+            off |= core.is_some_and(|core| core.split_whitespace().skip(4).take(2).eq(["0", "0"]));
+            off || child.try_wait().unwrap().is_some()
+        })
+        .unwrap();
+        child.kill().unwrap();
+        let said = child.wait_with_output().unwrap().stderr;
+        assert!(off, "{arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+}

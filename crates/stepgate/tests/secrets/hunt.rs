@@ -6,6 +6,12 @@ pub(crate) const MARK: &str = "zqxmark7";
 /// As a number in them, that no sequence number, size or time is.
 pub(crate) const NUMBER: &str = "7770001239";
 
+/// As a number that is a parameter's: those end at 2^31. It is the beginning of [`NUMBER`], too.
+pub(crate) const SHORT: &str = "777000123";
+
+/// As an operator, that nobody has made.
+pub(crate) const OPERATOR: &str = "#%@%#@#%@";
+
 /// In rows that are there beforehand, and in what the server says of them.
 pub(crate) const ROW: &str = "wvkrow5x";
 
@@ -19,10 +25,10 @@ pub(crate) const STRANGER: &str = "qjvwho9k";
 pub(crate) const SAID: &str = "jxqsays3";
 
 /// All of them.
-pub(crate) const ALL: [&str; 6] = [MARK, NUMBER, ROW, KEY, STRANGER, SAID];
+pub(crate) const ALL: [&str; 8] = [MARK, NUMBER, SHORT, OPERATOR, ROW, KEY, STRANGER, SAID];
 
 /// Those that nobody gets to see, whatever they may read.
-pub(crate) const NOBODYS: [&str; 5] = [MARK, NUMBER, ROW, KEY, STRANGER];
+pub(crate) const NOBODYS: [&str; 7] = [MARK, NUMBER, SHORT, OPERATOR, ROW, KEY, STRANGER];
 
 /// What a mark may turn into on its way: texts, whatever stands around them.
 fn texts(mark: &str) -> Vec<(&'static str, String)> {

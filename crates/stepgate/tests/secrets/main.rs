@@ -44,6 +44,8 @@ fn the_hunt_finds_what_it_looks_for() {
         "7a71786d61726b37",
         "..eyJhIjoienF4bWFyazcifQ==",
         "n=7770001239,",
+        "$777000123",
+        "? #%@%#@#%@ ?",
         "z\0q\0x\0m\0a\0r\0k\x007\0",
         "77700\r\n01239",
         "zqxm=\r\nark7",

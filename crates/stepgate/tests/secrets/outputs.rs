@@ -117,6 +117,11 @@ pub(crate) fn evidence(played: &Played, leaks: &mut Leaks) {
     let lines = export("export.jsonl", &[]);
     let text = fs::read_to_string(lines).unwrap();
     assert!(text.lines().count() > 400, "{}", text.lines().count());
+    for placeholder in
+        ["= $?", "limit ?", "id ? ?", "\"estimated_by\":\"statement\"", "\"estimate\":10000000000"]
+    {
+        assert!(text.contains(placeholder), "no {placeholder}");
+    }
     leaks.hunt("the export", text);
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use stepgate_testkit::{Person, until, until_some};
 
-use crate::hunt::{KEY, Leaks, MARK, NUMBER, ROW, SAID, STRANGER};
+use crate::hunt::{KEY, Leaks, MARK, NUMBER, OPERATOR, ROW, SAID, SHORT, STRANGER};
 use crate::lake::Lake;
 use crate::others::{self, Browser};
 use crate::running::Running;
@@ -30,6 +30,8 @@ create function shows() returns trigger language plpgsql as $$ begin
 end $$;
 create trigger shows before insert on shown for each row execute function shows();
 grant all on notes, codes, shown to stepgate_analyst;
+-- What is made there has a name that the catalog knows (PostgreSQL 14 and before let everybody make something).
+revoke create on schema public from public;
 ";
 
 /// Also what a limit counts, and what is told by keys and thresholds.
@@ -159,7 +161,7 @@ impl Played {
         let mut child = connects_as(&mut command, &self.world, &self.dana)
             .arg(repository().join("tests/clients/marked.py"))
             .envs(marks)
-            .env("STRANGER", STRANGER)
+            .envs([("STRANGER", STRANGER), ("SHORT", SHORT), ("OPERATOR", OPERATOR)])
             .spawn()
             .unwrap();
         let (kim, olga) = (Browser::of(&self.world, &self.kim), Browser::of(&self.world, &self.olga));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stepgate_record::Event;
+use stepgate_record::{AuthFailed, Event};
 use stepgate_testkit::Cluster;
 
 use crate::history::{DANA, plant, plant_events};
@@ -114,7 +114,7 @@ fn strangers_beyond_those_that_are_kept_are_found_by_network_and_as_others() {
     let mut world = World::not_serving(|text| text);
     let stranger = |n: u64| {
         let address = format!("10.{}.{}.{}", n / 250, n % 250, 1 + n % 200);
-        Event::SessionAuthFailed { person: None, address: address.as_str().into(), more: None }
+        Event::SessionAuthFailed(Box::new(AuthFailed::of(None, address.as_str().into())))
     };
     plant_events(&world, &(0..300).map(stranger).collect::<Vec<_>>());
     world.gate.serve().unwrap();
