@@ -328,8 +328,8 @@ def strangers():
         {"options": f"-c statement_timeout={SHORT}"},
         {"options": f"-c stepgate.purpose={MARK}"},
         {"options": f"--{MARK}={NUMBER} {MARK}"},
-        {"application_name": f"psql {STRANGER}"},
-        {"fallback_application_name": STRANGER},
+        {"application_name": f"psql {SAID}"},
+        {"fallback_application_name": SAID},
     ]:
         try:
             psycopg.connect(**how).close()

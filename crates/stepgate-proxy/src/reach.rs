@@ -68,7 +68,7 @@ pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> 
             return Refused::new(NoEntry::ServerRefused, problem);
         }
         count(&database.failures);
-        tracing::warn!(database = %database.config.name, error = error.in_short(), "cannot connect upstream");
+        tracing::warn!(database = %database.config.name, error = %error.in_short(), "cannot connect upstream");
         Refused::new(no_entry(&error), error.problem(&database.config.name))
     })?;
     Ok(Reached { in_use, role, view, upstream })

@@ -14,12 +14,11 @@ use stepgate_record::{Event, Refusal};
 use stepgate_store::Left;
 use stepgate_types::SqlState;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep, timeout};
 use tracing::Instrument as _;
 
 use super::act::Waits;
 use super::calls::Call;
-use super::leaving::is_lost;
 use super::wait::Occurred;
 use super::{Drive, State};
 use crate::cancel::send_cancel;
@@ -31,19 +30,28 @@ use crate::{CancelNotice, refusal};
 /// clients take for the same.
 const MAX_WAITING: usize = 8;
 
-/// How long a server that answers others may take to deal with a cancel request.
-const LONG: Duration = Duration::from_secs(60);
+/// How long whoever sent a cancel request waits for the server to deal with it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the session does: nothing of it is sent meanwhile, since the request might hit it.
+const LONG: Duration = Duration::from_secs(30);
 
 /// A cancel request on its way to the server.
 pub(super) struct Cancelling {
     done: oneshot::Receiver<bool>,
-    /// Their connections close when it has been dealt with.
+    /// Their connections close when it has been dealt with, or after some time.
     notices: Vec<CancelNotice>,
+    /// Until then.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Cancelling {
     /// Once that is known, whether the server has dealt with it, or will not; if not, it may still hit anything.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready()) {
+            self.patience = None;
+            self.notices.clear();
+        }
         // Closed: the task is gone, and nobody knows.
         Pin::new(&mut self.done).poll(context).map(|done| done.unwrap_or(false))
     }
@@ -58,11 +66,7 @@ async fn forward(database: Arc<Database>, pid: i32, secret: &[u8]) -> bool {
             return true;
         }
     };
-    tokio::select! {
-        () = sent.dealt_with() => true,
-        () = is_lost(database) => false,
-        () = sleep(LONG) => false,
-    }
+    timeout(LONG, sent.dealt_with()).await.is_ok()
 }
 
 impl Drive {
@@ -73,7 +77,7 @@ impl Drive {
         }
         if let Some(cancelling) = &mut state.cancelling {
             // Nothing was sent since the first of them.
-            if cancelling.notices.len() < MAX_WAITING {
+            if cancelling.patience.is_some() && cancelling.notices.len() < MAX_WAITING {
                 cancelling.notices.push(notice);
             }
             return;
@@ -124,7 +128,8 @@ impl Drive {
             let _ = delivered.send(done);
         };
         tokio::spawn(forwards.instrument(self.span.clone()));
-        state.cancelling = Some(Cancelling { done, notices: vec![notice] });
+        let patience = Some(Box::pin(sleep(PATIENCE)));
+        state.cancelling = Some(Cancelling { done, notices: vec![notice], patience });
     }
 
     /// Goes on, if it is `done`. What has come meanwhile meant the same.

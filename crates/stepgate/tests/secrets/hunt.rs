@@ -71,7 +71,7 @@ pub(crate) fn disguised(bytes: &[u8], marks: &[&str]) -> Option<String> {
                 if let Some(at) = text.find(&needle) {
                     let begin = text.floor_char_boundary(at.saturating_sub(300));
                     let end = text.ceil_char_boundary(at + 100);
-                    return Some(format!("{mark} as {disguise}: …{}…", &text[begin..end]));
+                    return Some(format!("{mark} as {disguise}: …{}…", text.get(begin..end).unwrap()));
                 }
             }
         }

@@ -25,6 +25,9 @@ impl Taken {
     }
 }
 
+/// What is done with whoever connects.
+type Serve = Arc<dyn Fn(TcpStream, &Taken) + Send + Sync>;
+
 /// All of it.
 pub(crate) struct Lake {
     pub(crate) posts: SocketAddr,
@@ -42,7 +45,7 @@ impl Lake {
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = Arc::new(config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap());
         let taken = Taken::default();
-        let at = |serve: Arc<dyn Fn(TcpStream, &Taken) + Send + Sync>| {
+        let at = |serve: Serve| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let (address, taken) = (listener.local_addr().unwrap(), taken.clone());
             std::thread::spawn(move || {
