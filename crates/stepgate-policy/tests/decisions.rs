@@ -3,7 +3,7 @@
 mod common;
 
 use common::{APPROVALS, MAP, With, dana, decide, facts, rules, ruleset};
-use stepgate_policy::Bound;
+use stepgate_policy::{Bound, Ruleset};
 use stepgate_sql::{Doubt, Facts, NoValues};
 use stepgate_types::{Action, Kind, Use};
 
@@ -146,12 +146,21 @@ fn in_monitor_mode_the_decision_is_made_and_not_enforced() {
     assert_eq!((decision.action, decision.enforced), (Action::Deny, false));
 }
 
+/// A rule about these columns of one table, which the map has.
+fn over(columns: &[String]) -> Ruleset {
+    let (table, _) = columns[0].rsplit_once('.').unwrap();
+    let labelled: Vec<String> =
+        columns.iter().map(|it| format!("{}: email", it.rsplit_once('.').unwrap().1)).collect();
+    let map = format!("{MAP}    {table}: {{columns: {{{}}}}}\n", labelled.join(", "));
+    let rule = format!("  - {{name: a, match: {{columns: [{}]}}, action: monitor}}\n", columns.join(", "));
+    ruleset(&map, &format!("{APPROVALS}rules:\n{rule}"))
+}
+
 #[test]
 fn why_a_rule_matched_is_told_in_few_words_however_many_columns_it_names() {
     let name = |at: usize| format!("public.measurements.{}_{at:03}", "reading_of_a_long_name".repeat(2));
     let columns: Vec<String> = (0..120).map(name).collect();
-    let rules =
-        rules(&format!("  - {{name: a, match: {{columns: [{}]}}, action: monitor}}\n", columns.join(", ")));
+    let rules = over(&columns);
     let all = columns.iter().fold(facts(), |facts, column| facts.touches(column, &[Use::Output]));
     let why = rules.why(&dana(), &Bound::default(), &[all], &NoValues);
     let [why] = why.as_slice() else { panic!("{why:?}") };
@@ -166,9 +175,7 @@ fn why_a_rule_matched_is_told_in_few_words_however_many_columns_it_names() {
     // Sixteen short ones are told, and of one nobody counts.
     let short = |count: usize| {
         let columns: Vec<String> = (0..count).map(|at| format!("public.t.c{at:02}")).collect();
-        let listed = columns.join(", ");
-        let rules =
-            self::rules(&format!("  - {{name: a, match: {{columns: [{listed}]}}, action: monitor}}\n"));
+        let rules = over(&columns);
         let all = columns.iter().fold(facts(), |facts, column| facts.touches(column, &[Use::Output]));
         rules.why(&dana(), &Bound::default(), &[all], &NoValues)[0].bucket.clone()
     };

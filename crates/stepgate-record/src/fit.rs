@@ -250,6 +250,11 @@ fn length(value: &Value) -> u64 {
     u64::try_from(length).unwrap_or(MAX_SAFE)
 }
 
+/// Whether a field is a list that may lose entries.
+pub(crate) fn is_list(name: &str) -> bool {
+    LISTS.contains(&name)
+}
+
 /// Whether each mark names a field that is shorter now than it says it was.
 pub(crate) fn marks_make_sense(fields: &Map<String, Value>, shortened: &BTreeMap<String, u64>) -> bool {
     shortened.iter().all(|(name, was)| match fields.get(name) {

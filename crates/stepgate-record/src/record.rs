@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use stepgate_types::Timestamp;
 
 use crate::canonical::{NotCanonical, canonical};
-use crate::fit::{continued_makes_sense, marks_make_sense};
+use crate::fit::{continued_makes_sense, is_list, marks_make_sense};
 use crate::{Event, Fitted, Hash};
 
 /// The longest record, in bytes: long enough for what a statement is decided by, short enough for a batch of a
@@ -107,6 +107,10 @@ impl Record {
                 let marks = marks.iter().map(|(field, length)| (field.clone(), Value::from(*length)));
                 fields.insert(name.to_owned(), Value::Object(marks.collect()));
             }
+        }
+        // Of which nothing was kept, the record says so: it has the list all the same.
+        for name in self.shortened.keys().chain(self.continued.keys()).filter(|name| is_list(name)) {
+            fields.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new()));
         }
         let bytes = canonical(&Value::Object(fields))?;
         if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }

@@ -265,6 +265,8 @@ fn open_beside(
     check: impl FnOnce(Beside) -> Result<Beside, String>,
 ) -> Result<Beside, OpenError> {
     let copy = copy_db(layout)?;
+    // Opening may cut it short.
+    let large = fs::metadata(layout.db()).is_ok_and(|db| db.len() > MAX_COPIED_BYTES);
     let opened = match Beside::open(&layout.beside()) {
         Err(BesideError::InUse) => return Err(layout.in_use()),
         Err(BesideError::Damaged(why)) => Err(why),
@@ -279,8 +281,7 @@ fn open_beside(
         }
         Err(why) => {
             let Some(copy) = copy else {
-                let much = fs::metadata(layout.db()).is_ok_and(|db| db.len() > MAX_COPIED_BYTES);
-                return Err(layout.damaged(why + if much { NOT_COPIED } else { "" }));
+                return Err(layout.damaged(why + if large { NOT_COPIED } else { "" }));
             };
             // The first refusal's evidence stays; later ones see what opening has left.
             let evidence = layout.dir().join("db.evidence");

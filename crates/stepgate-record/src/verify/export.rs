@@ -324,7 +324,7 @@ fn read_checkpoint(reader: &mut dyn BufRead, next: u64) -> Result<SignedNote, Fa
     if checkpoint_line(&note) != line {
         return Err(Failure::checkpoint("the line is not in canonical form"));
     }
-    if read_line(reader, MAX_LINE_BYTES).map_err(|failure| Failure::checkpoint(failure.why))?.is_some() {
+    if read_line(reader, MAX_LINE_BYTES).map_err(|failure| Failure::record(next, failure.why))?.is_some() {
         return Err(Failure::record(
             next,
             "something stands after the checkpoint, which must be the last line",
