@@ -68,6 +68,8 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
                 let change = Change::Put { side: Side::Taints, key, value: vec![1] };
                 log.append_blocking(vec![event(n)], vec![change]).unwrap();
                 n += 1;
+                // As a disk would have it, where there is none.
+                std::thread::sleep(Duration::from_millis(1));
             }
         })
     };
