@@ -49,7 +49,12 @@ oracle:
 	@STEPGATE_ORACLE_QUERIES=$(or $(QUERIES),6500) $(CARGO) test --locked -p stepgate-sql --test oracle -- --nocapture
 
 power-cuts:
-	@STEPGATE_POWER_CUTS=$(or $(CUTS),200) $(CARGO) test --locked -p stepgate-store --lib -- --nocapture power_cut
+	@tests/tools/libclang.sh
+	@export STEPGATE_POWER_CUTS=$(or $(CUTS),200); if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --workspace $(if $(CI),--profile ci) --no-capture -E 'test(power_cut)'; \
+	else \
+		$(CARGO) test --locked --workspace --lib -- --nocapture power_cut; \
+	fi
 
 fuzz:
 	@tests/tools/libclang.sh
