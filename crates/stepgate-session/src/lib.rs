@@ -37,6 +37,7 @@ mod made;
 mod meter;
 mod outlet;
 mod park;
+mod portals;
 mod probe;
 mod registry;
 mod replies;

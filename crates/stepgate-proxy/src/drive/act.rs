@@ -117,6 +117,7 @@ impl Drive {
                 }
             }
         }
+        state.has_waited();
     }
 
     /// Queues a statement's end; gives it back if there is no room.
@@ -175,8 +176,9 @@ impl Drive {
         let Some(verdict) = self.judge.decide_as_before(&pending, names) else { return Some(pending) };
         let metrics = &self.judge.gate.metrics;
         metrics.analysed(decides.saturating_duration_since(state.now));
-        state.now = Instant::now();
-        metrics.thought(state.now.saturating_duration_since(decides));
+        // To look it up takes no longer than to ask a clock once more.
+        metrics.thought(Duration::ZERO);
+        state.now = decides;
         state.pending = Some(pending);
         self.obey(state, verdict, ddl);
         None
@@ -272,6 +274,7 @@ impl Drive {
                 if self.session.pass(pass).is_err() {
                     return self.defect(state);
                 }
+                state.under_way.is_sent();
                 if let Some(released) = released {
                     self.released(state, released, state.now);
                 }
