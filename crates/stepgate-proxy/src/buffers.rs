@@ -25,6 +25,7 @@ pub(crate) fn lend(buffer: &mut BytesMut) {
     }
 }
 
+#[inline(never)]
 fn one() -> BytesMut {
     FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(SIZE))
 }

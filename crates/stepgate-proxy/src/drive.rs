@@ -166,6 +166,14 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
     })
 }
 
+impl State {
+    /// Something else was waited for.
+    fn has_waited(&mut self) {
+        self.client.looks_again();
+        self.server.looks_again();
+    }
+}
+
 impl Drive {
     /// Runs the session to its end, from what [`begin`] has made. Returns why it ended.
     pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> End {
@@ -181,6 +189,7 @@ impl Drive {
             if state.approved.is_some() && !self.session.is_probing() && state.ending.is_none() {
                 let span = self.span.clone();
                 Box::pin(self.go_on_with_approved(&mut state).instrument(span)).await;
+                state.has_waited();
                 self.work_on(&mut state).await;
             }
             if state.large.is_some() {
@@ -293,8 +302,6 @@ impl Drive {
             if state.ending.is_some() {
                 break;
             }
-            buffers::lend(self.session.to_client());
-            buffers::lend(self.session.to_server());
             match self.hand_on(state) {
                 Ok(moved) if moved || acted => {}
                 Ok(_) => break,
@@ -305,6 +312,8 @@ impl Drive {
                         }
                         _ => Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()),
                     };
+                    // What came before it is done.
+                    state.server.take(self.session.to_server());
                     self.end(state, &problem, "protocol");
                 }
             }
@@ -312,13 +321,18 @@ impl Drive {
         None
     }
 
-    /// Hands one frame of each side to the session, as far as it wants them.
+    /// Hands frames of each side to the session, as far as it wants them. What one of the client's asks for is done before
+    /// the next is handed on.
     fn hand_on(&mut self, state: &mut State) -> Result<bool, FrameError> {
         let mut moved = false;
         if state.reviewing.is_some() {
             return Ok(moved);
         }
-        while self.session.wants_server()
+        if state.server.cutter.buffered() > 0 {
+            buffers::lend(self.session.to_client());
+        }
+        while state.server.cutter.buffered() > 0
+            && self.session.wants_server()
             && state.client.out.len() + self.session.to_client().len() < MAX_QUEUED
         {
             if self.session.relays_rows()
@@ -332,8 +346,12 @@ impl Drive {
             }
             moved = true;
         }
-        if self.session.wants_client()
-            && state.server.out.len() < MAX_QUEUED
+        if state.client.cutter.buffered() > 0 {
+            buffers::lend(self.session.to_server());
+        }
+        while !self.session.has_actions()
+            && self.session.wants_client()
+            && state.server.out.len() + self.session.to_server().len() < MAX_QUEUED
             && let Some(piece) = state.client.cutter.next()?
         {
             if matches!(piece, Piece::Dropped { .. }) {

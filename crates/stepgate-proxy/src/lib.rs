@@ -3,6 +3,7 @@
 mod accounts;
 mod admit;
 mod announced;
+mod apart;
 mod aside;
 mod authenticate;
 mod binding;

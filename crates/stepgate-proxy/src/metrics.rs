@@ -1,6 +1,8 @@
 //! What is counted, as Prometheus reads it. Labels are words of the gate's own, databases' names and rules' names of
 //! its configuration; never anything that a client sent, and nobody's name.
 
+mod histogram;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,14 +11,16 @@ use std::time::{Duration, Instant};
 
 use stepgate_types::Action;
 
+use self::histogram::Histogram;
+use crate::apart::Apart;
 use crate::gate::Gate;
 
 /// Upper bounds of what takes microseconds to seconds, in microseconds.
-const FAST: [u64; 14] =
+static FAST: [u64; 14] =
     [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 5_000_000];
 
 /// Upper bounds of what people do, in microseconds: a second to a day.
-const PATIENT: [u64; 10] = [
+static PATIENT: [u64; 10] = [
     1_000_000,
     5_000_000,
     15_000_000,
@@ -38,61 +42,36 @@ const VERDICTS: [&str; 8] = ["forward", "monitor", "hold", "defer", "deny", "fai
 /// What rules asked for, in policies' own words; the last of them where nobody can say.
 const ACTIONS: [&str; 6] = ["allow", "monitor", "step-up", "approve", "deny", "none"];
 
-/// Counts in buckets.
-struct Histogram<const N: usize> {
-    bounds: [u64; N],
-    buckets: [AtomicU64; N],
-    sum: AtomicU64,
-    count: AtomicU64,
+/// What is counted with each statement.
+struct Often {
+    /// By verdict, then by action.
+    verdicts: [[AtomicU64; ACTIONS.len()]; VERDICTS.len()],
+    analysis: Histogram<14>,
+    decision: Histogram<14>,
+    log: Histogram<14>,
+    rows: AtomicU64,
+    bytes: AtomicU64,
 }
 
-impl<const N: usize> Histogram<N> {
-    fn new(bounds: [u64; N]) -> Self {
+impl Default for Often {
+    fn default() -> Self {
         Self {
-            bounds,
-            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
-            sum: AtomicU64::new(0),
-            count: AtomicU64::new(0),
+            verdicts: Default::default(),
+            analysis: Histogram::new(&FAST),
+            decision: Histogram::new(&FAST),
+            log: Histogram::new(&FAST),
+            rows: AtomicU64::default(),
+            bytes: AtomicU64::default(),
         }
-    }
-
-    fn observe(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let place = self.bounds.partition_point(|bound| *bound < micros);
-        if let Some(bucket) = self.buckets.get(place) {
-            bucket.fetch_add(1, Relaxed);
-        }
-        self.sum.fetch_add(micros, Relaxed);
-        self.count.fetch_add(1, Relaxed);
-    }
-
-    fn write(&self, text: &mut Text, name: &str, help: &str) {
-        // Read first: what comes meanwhile must not make a bucket larger than all of them.
-        let count = self.count.load(Relaxed);
-        text.head(name, "histogram", help);
-        let mut below = 0;
-        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
-            below += bucket.load(Relaxed);
-            text.line(&format!("{name}_bucket{{le=\"{}\"}}", seconds(*bound)), below.min(count));
-        }
-        text.line(&format!("{name}_bucket{{le=\"+Inf\"}}"), count);
-        text.line(&format!("{name}_sum"), seconds(self.sum.load(Relaxed)));
-        text.line(&format!("{name}_count"), count);
     }
 }
 
 /// What one gate has counted since it started.
 pub(crate) struct Metrics {
-    /// By verdict, then by action.
-    verdicts: [[AtomicU64; ACTIONS.len()]; VERDICTS.len()],
+    often: Apart<Often>,
     rules: Mutex<BTreeMap<String, u64>>,
-    analysis: Histogram<14>,
-    decision: Histogram<14>,
-    log: Histogram<14>,
     holds: Histogram<10>,
     open_holds: AtomicU64,
-    rows: AtomicU64,
-    bytes: AtomicU64,
     failed_statements: AtomicU64,
     opened: AtomicU64,
     /// Refused before they were sessions: no room.
@@ -113,15 +92,10 @@ pub(crate) struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            verdicts: Default::default(),
+            often: Apart::default(),
             rules: Mutex::default(),
-            analysis: Histogram::new(FAST),
-            decision: Histogram::new(FAST),
-            log: Histogram::new(FAST),
-            holds: Histogram::new(PATIENT),
+            holds: Histogram::new(&PATIENT),
             open_holds: AtomicU64::default(),
-            rows: AtomicU64::default(),
-            bytes: AtomicU64::default(),
             failed_statements: AtomicU64::default(),
             opened: AtomicU64::default(),
             crowded_out: AtomicU64::default(),
@@ -139,6 +113,13 @@ impl Default for Metrics {
 /// One more.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
+}
+
+/// So many more; mostly none.
+fn add(counter: &AtomicU64, more: u64) {
+    if more > 0 {
+        counter.fetch_add(more, Relaxed);
+    }
 }
 
 /// A hold that lasts for as long as this does.
@@ -167,7 +148,7 @@ impl Metrics {
         let place = VERDICTS.iter().position(|known| *known == verdict).unwrap_or(VERDICTS.len() - 1);
         let action = action.map_or("none", Action::as_str);
         let asked_for = ACTIONS.iter().position(|known| *known == action).unwrap_or(ACTIONS.len() - 1);
-        self.verdicts.get(place).and_then(|actions| actions.get(asked_for)).map(count);
+        self.often.here().verdicts.get(place).and_then(|actions| actions.get(asked_for)).map(count);
         if rules.is_empty() {
             return;
         }
@@ -183,24 +164,30 @@ impl Metrics {
 
     /// Its text was analysed in that time.
     pub(crate) fn analysed(&self, took: Duration) {
-        self.analysis.observe(took);
+        self.often.here().analysis.observe(took);
     }
 
     /// Policy came to its decision in that time, the planner's answer included where it was asked.
     pub(crate) fn thought(&self, took: Duration) {
-        self.decision.observe(took);
+        self.often.here().decision.observe(took);
     }
 
     /// A record that something waited for was written in that time.
     pub(crate) fn logged(&self, took: Duration) {
-        self.log.observe(took);
+        self.often.here().log.observe(took);
     }
 
     /// A forwarded statement ended.
     pub(crate) fn completed(&self, rows: u64, bytes: u64, failed: bool) {
-        self.rows.fetch_add(rows, Relaxed);
-        self.bytes.fetch_add(bytes, Relaxed);
-        self.failed_statements.fetch_add(u64::from(failed), Relaxed);
+        let often = self.often.here();
+        add(&often.rows, rows);
+        add(&often.bytes, bytes);
+        add(&self.failed_statements, u64::from(failed));
+    }
+
+    /// What all threads have counted of it.
+    fn sum<'m>(&'m self, which: impl Fn(&'m Often) -> Option<&'m AtomicU64>) -> u64 {
+        self.often.iter().filter_map(which).map(|counted| counted.load(Relaxed)).sum()
     }
 
     /// A session was opened.
@@ -266,10 +253,11 @@ impl Gate {
             "counter",
             "Decisions, by what became of the statement and what rules asked for.",
         );
-        for (verdict, actions) in VERDICTS.iter().zip(&metrics.verdicts) {
-            for (action, counted) in ACTIONS.iter().zip(actions) {
+        for (place, verdict) in VERDICTS.iter().enumerate() {
+            for (asked_for, action) in ACTIONS.iter().enumerate() {
+                let counted = metrics.sum(|often| often.verdicts.get(place)?.get(asked_for));
                 let labels = format!("verdict=\"{verdict}\",action=\"{action}\"");
-                text.line(&format!("stepgate_statements_total{{{labels}}}"), counted.load(Relaxed));
+                text.line(&format!("stepgate_statements_total{{{labels}}}"), counted);
             }
         }
         text.head("stepgate_rule_matches_total", "counter", "Decisions that a rule had a part in.");
@@ -284,8 +272,6 @@ impl Gate {
                 "Forwarded statements that failed.",
                 &metrics.failed_statements,
             ),
-            ("stepgate_rows_total", "Rows that went to clients.", &metrics.rows),
-            ("stepgate_result_bytes_total", "Bytes of rows and COPY data to clients.", &metrics.bytes),
             (
                 "stepgate_logins_failed_total",
                 "Clients that did not authenticate.",
@@ -306,18 +292,36 @@ impl Gate {
             text.head(name, "counter", help);
             text.line(name, counter.load(Relaxed));
         }
-        metrics.analysis.write(
-            &mut text,
-            "stepgate_analysis_seconds",
-            "From a message's arrival to its facts.",
-        );
-        metrics.decision.write(&mut text, "stepgate_decision_seconds", "From facts to a decision.");
-        metrics.log.write(
-            &mut text,
-            "stepgate_log_append_seconds",
-            "Until a record is as durable as configured.",
-        );
-        metrics.holds.write(&mut text, "stepgate_hold_seconds", "How long statements were held.");
+        let (rows, bytes) = (metrics.sum(|often| Some(&often.rows)), metrics.sum(|often| Some(&often.bytes)));
+        for (name, help, counted) in [
+            ("stepgate_rows_total", "Rows that went to clients.", rows),
+            ("stepgate_result_bytes_total", "Bytes of rows and COPY data to clients.", bytes),
+        ] {
+            text.head(name, "counter", help);
+            text.line(name, counted);
+        }
+        let often = || metrics.often.iter();
+        for (all, name, help) in [
+            (
+                often().map(|often| &often.analysis).collect::<Vec<_>>(),
+                "stepgate_analysis_seconds",
+                "From a message's arrival to its facts.",
+            ),
+            (
+                often().map(|often| &often.decision).collect(),
+                "stepgate_decision_seconds",
+                "From facts to a decision.",
+            ),
+            (
+                often().map(|often| &often.log).collect(),
+                "stepgate_log_append_seconds",
+                "Until a record is as durable as configured.",
+            ),
+        ] {
+            Histogram::write(all.into_iter(), &mut text, name, help);
+        }
+        let (name, help) = ("stepgate_hold_seconds", "How long statements were held.");
+        Histogram::write(std::iter::once(&metrics.holds), &mut text, name, help);
         self.write_databases(&mut text);
         text.0
     }
@@ -386,26 +390,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_are_cumulative_and_their_bounds_belong_to_them() {
-        let histogram = Histogram::new(FAST);
-        for micros in [9, 10, 11, 1_000, 6_000_000] {
-            histogram.observe(Duration::from_micros(micros));
-        }
-        let mut text = Text::default();
-        histogram.write(&mut text, "x", "help");
-        for line in [
-            "x_bucket{le=\"0.00001\"} 2",
-            "x_bucket{le=\"0.001\"} 4",
-            "x_bucket{le=\"5\"} 4",
-            "x_bucket{le=\"+Inf\"} 5",
-            "x_count 5",
-            "x_sum 6.00103",
-        ] {
-            assert!(text.0.lines().any(|one| one == line), "{line} is not in:\n{}", text.0);
-        }
-    }
-
-    #[test]
     fn rules_that_come_and_go_with_reloads_do_not_grow_it_for_ever() {
         let metrics = Metrics::default();
         for number in 0..3 * MAX_RULES {
@@ -413,8 +397,8 @@ mod tests {
         }
         assert_eq!(metrics.rules.lock().unwrap().len(), MAX_RULES);
         metrics.decided("no such verdict", None, &[]);
-        assert_eq!(metrics.verdicts[2][2].load(Relaxed), 3 * wide(MAX_RULES));
-        assert_eq!(metrics.verdicts[VERDICTS.len() - 1][ACTIONS.len() - 1].load(Relaxed), 1);
+        assert_eq!(metrics.sum(|often| often.verdicts[2].get(2)), 3 * wide(MAX_RULES));
+        assert_eq!(metrics.sum(|often| often.verdicts.last()?.last()), 1);
     }
 
     #[test]
@@ -423,7 +407,8 @@ mod tests {
         for action in [Action::Allow, Action::Monitor, Action::StepUp, Action::Approve, Action::Deny] {
             metrics.decided("hold", Some(action), &[]);
         }
-        assert_eq!(metrics.verdicts[2].each_ref().map(|counted| counted.load(Relaxed)), [1, 1, 1, 1, 1, 0]);
+        let counted = (0..ACTIONS.len()).map(|at| metrics.sum(|often| often.verdicts[2].get(at)));
+        assert_eq!(counted.collect::<Vec<_>>(), [1, 1, 1, 1, 1, 0]);
     }
 
     #[test]
@@ -432,6 +417,6 @@ mod tests {
         let (first, second) = (metrics.hold(), metrics.hold());
         assert_eq!(metrics.open_holds.load(Relaxed), 2);
         drop((first, second));
-        assert_eq!((metrics.open_holds.load(Relaxed), metrics.holds.count.load(Relaxed)), (0, 2));
+        assert_eq!((metrics.open_holds.load(Relaxed), metrics.holds.buckets[0].load(Relaxed)), (0, 2));
     }
 }

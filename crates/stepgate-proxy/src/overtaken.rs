@@ -30,7 +30,7 @@ pub(crate) struct Watched {
     pub(crate) executes: Option<Bytes>,
     /// By which its names were resolved.
     pub(crate) state: Arc<SessionState>,
-    pub(crate) catalog: Arc<Catalog>,
+    catalog: Own<Catalog>,
     /// Its portal has returned some rows, and may return more.
     suspended: bool,
     /// How often some session might have committed DDL before, and this one of those.
@@ -38,6 +38,10 @@ pub(crate) struct Watched {
     own: u64,
     sent: Instant,
 }
+
+/// What all sessions share, counted for one of them: a count of all sessions' would go from processor to processor with
+/// every statement.
+type Own<T> = Arc<Arc<T>>;
 
 /// By what a statement was judged.
 pub(crate) struct Judged<'a> {
@@ -109,6 +113,8 @@ impl Watched {
 pub(crate) struct UnderWay {
     /// Lowest number first.
     watched: VecDeque<Watched>,
+    /// By which the last of them was judged.
+    catalog: Option<Own<Catalog>>,
     /// One that found no room: what it was judged by.
     unwatched: Option<(Arc<Catalog>, Taints)>,
     /// When something last came from the server, and whether it was long in coming.
@@ -129,6 +135,7 @@ impl Default for UnderWay {
     fn default() -> Self {
         Self {
             watched: VecDeque::new(),
+            catalog: None,
             unwatched: None,
             heard: Instant::now(),
             waited: false,
@@ -172,7 +179,7 @@ impl UnderWay {
         if depends && self.watched.len() >= MAX_WATCHED {
             self.unwatched = Some((Arc::clone(catalog), state.taints.clone()));
         } else if depends {
-            let mut pending = without_values(pending);
+            let mut pending = pending;
             let executes = match goes_on {
                 Some(GoesOn::Prepared(sql)) => Some(sql),
                 // What the cursor was let through for.
@@ -188,12 +195,22 @@ impl UnderWay {
                 executes,
                 suspended: false,
                 state: Arc::clone(state),
-                catalog: Arc::clone(catalog),
+                catalog: self.own(catalog),
                 epoch: ddl.epoch,
                 own: self.committed,
                 sent: now,
             };
             self.watched.push_back(watched);
+        }
+    }
+
+    /// What was sent last compares with nothing any more: what it came in need not be kept.
+    pub(crate) fn is_sent(&mut self) {
+        if let Some(Watched { pending, .. }) = self.watched.back_mut()
+            && !pending.values.is_empty()
+        {
+            let pending = Arc::make_mut(pending);
+            (pending.values, pending.formats) = (Vec::new(), Vec::new());
         }
     }
 
@@ -233,11 +250,12 @@ impl UnderWay {
 
     /// All that is under way may be shown as things were at `ddl`, with that catalog and those taints.
     pub(crate) fn pass(&mut self, ddl: Ddl, catalog: &Arc<Catalog>, taints: &Taints) {
+        let own = self.own(catalog);
         for watched in &mut self.watched {
             (watched.epoch, watched.own) = (ddl.epoch, self.committed);
             // What has moved something has the names of before.
             if !watched.only_moves() {
-                watched.catalog = Arc::clone(catalog);
+                watched.catalog = Arc::clone(&own);
             }
             if !watched.state.taints.is(taints) {
                 Arc::make_mut(&mut watched.state).taints = taints.clone();
@@ -248,6 +266,13 @@ impl UnderWay {
     /// What may still commit DDL, for whoever sees the server's end of the session out.
     pub(crate) fn into_commits(self) -> Vec<CommitsDdl> {
         self.commits.into_values().chain(self.commits_more).collect()
+    }
+
+    fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {
+        match &self.catalog {
+            Some(own) if Arc::ptr_eq(&**own, catalog) => Arc::clone(own),
+            _ => Arc::clone(self.catalog.insert(Arc::new(Arc::clone(catalog)))),
+        }
     }
 
     fn own_commits(&self) -> usize {
@@ -285,29 +310,10 @@ impl UnderWay {
         taints: &'s Taints,
     ) -> impl Iterator<Item = &'s Watched> {
         let same = move |watched: &Watched| {
-            Arc::ptr_eq(&watched.catalog, catalog) && watched.state.taints.is(taints)
+            Arc::ptr_eq(&*watched.catalog, catalog) && watched.state.taints.is(taints)
         };
         self.watched.iter().filter(move |watched| !same(watched))
     }
-}
-
-/// The same without what it compares with, which nobody needs any more once it was sent.
-fn without_values(pending: Arc<Pending>) -> Arc<Pending> {
-    if pending.values.is_empty() {
-        return pending;
-    }
-    Arc::new(Pending {
-        number: pending.number,
-        protocol: pending.protocol,
-        facts: Arc::clone(&pending.facts),
-        sql: pending.sql.clone(),
-        values: Vec::new(),
-        formats: Vec::new(),
-        types: pending.types.clone(),
-        transaction: pending.transaction,
-        in_transaction: pending.in_transaction,
-        aborted: pending.aborted,
-    })
 }
 
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their

@@ -22,15 +22,18 @@ pub(crate) struct Side {
     pub(crate) out: BytesMut,
     /// Something was written since the last flush: TLS keeps what it could not send at once.
     pub(crate) unflushed: bool,
+    /// Nothing more was there when it was last looked: who waits is woken once there is. Only within one turn of the task.
+    asleep: bool,
     /// Until when something must be written where as much waits as may.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Side {
     pub(crate) fn new(stream: Stream, cutter: Cutter, out: BytesMut) -> Self {
-        Self { stream, cutter, out, unflushed: false, patience: None }
+        Self { stream, cutter, out, unflushed: false, asleep: false, patience: None }
     }
 
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
         self.unflushed || !self.out.is_empty()
     }
@@ -59,7 +62,13 @@ impl Side {
     }
 
     /// Writes what it can; whether that was anything.
+    #[inline]
     pub(crate) fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        // Mostly there is nothing for one of the two.
+        if self.has_work() { self.write_out(context) } else { Ok(false) }
+    }
+
+    fn write_out(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let mut wrote = false;
         while !self.out.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, &self.out) {
@@ -82,7 +91,17 @@ impl Side {
 
     /// Reads what is there.
     pub(crate) fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        read(&mut self.stream, &mut self.cutter, context)
+        if self.asleep {
+            return Poll::Pending;
+        }
+        let read = read(&mut self.stream, &mut self.cutter, context);
+        self.asleep = read.is_pending();
+        read
+    }
+
+    /// The task has waited for something else: what came meanwhile has woken it, and was not read.
+    pub(crate) const fn looks_again(&mut self) {
+        self.asleep = false;
     }
 
     /// Reads what is there, and no more than so many bytes, for which room is made.
@@ -98,8 +117,9 @@ impl Side {
         let _ = self.stream.tcp().poll_read_ready(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// Gives back what nothing is in.
+    /// The turn is over: gives back what nothing is in.
     pub(crate) fn rest(&mut self) {
+        self.looks_again();
         buffers::take_back(self.cutter.buffer());
         buffers::give_back(&mut self.out);
     }

@@ -102,17 +102,24 @@ fn key(name: &str) -> u64 {
 
 /// Decimal digits of a number.
 pub(crate) fn write_digits(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
+    if let Ok(only @ 0..=9) = u8::try_from(number) {
+        // As most counts are.
+        return out.push(b'0' + only);
+    }
+    // Two at a time: a division takes longer than what is done with its result.
+    let mut pairs = [[b'0'; 2]; 10];
     let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
+    for pair in pairs.iter_mut().rev() {
+        let two = u8::try_from(number % 100).unwrap_or(0);
+        *pair = [b'0' + two / 10, b'0' + two % 10];
+        number /= 100;
         used += 1;
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.last_chunk::<20>().and_then(|all| all.get(20 - used..)).unwrap_or(&[]));
+    let digits = pairs.get(pairs.len() - used..).unwrap_or_default().as_flattened();
+    out.extend_from_slice(digits.strip_prefix(b"0").unwrap_or(digits));
 }
 
 /// An object that is being encoded.

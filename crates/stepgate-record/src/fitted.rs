@@ -75,6 +75,20 @@ pub struct Envelope<'a> {
     pub prev: &'a Hash,
 }
 
+macro_rules! zeros {
+    () => {
+        "00000000000000000000000000000000"
+    };
+}
+
+/// What stands in a completion's record between its duration and its rows, with gaps for log and hash before.
+const LOG_AND_PREV: &str =
+    concat!(",\"log_id\":\"", zeros!(), "\",\"prev\":\"", zeros!(), zeros!(), "\",\"rows\":");
+
+/// Where in it the gaps are.
+const LOG_ID_AT: usize = ",\"log_id\":\"".len();
+const PREV_AT: usize = LOG_ID_AT + ID_BYTES + "\",\"prev\":\"".len();
+
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::default();
 }
@@ -119,16 +133,18 @@ impl Fitted {
         };
         number(b"{\"bytes\":", bytes, out);
         number(b",\"duration_us\":", duration_us, out);
-        gap("log_id", out, cuts)?;
-        gap("prev", out, cuts)?;
-        number(b",\"rows\":", rows, out);
-        gap("seq", out, cuts)?;
+        let at = |out: &Vec<u8>, behind| out.len().checked_add(behind).and_then(|at| u16::try_from(at).ok());
+        cuts.log_id = at(out, LOG_ID_AT)?;
+        cuts.prev = at(out, PREV_AT)?;
+        number(LOG_AND_PREV.as_bytes(), rows, out);
+        out.extend_from_slice(b",\"seq\":");
+        cuts.seq = at(out, 0)?;
         out.extend_from_slice(b",\"session\":\"");
         out.extend_from_slice(&session.hex());
         number(b"\",\"sqlstate\":null,\"statement\":", statement, out);
-        gap("ts_us", out, cuts)?;
-        out.extend_from_slice(b",\"type\":\"statement.completed\"");
-        gap("v", out, cuts)?;
+        out.extend_from_slice(b",\"ts_us\":");
+        cuts.ts_us = at(out, 0)?;
+        number(b",\"type\":\"statement.completed\",\"v\":", RECORD_VERSION, out);
         out.push(b'}');
         Some(())
     }

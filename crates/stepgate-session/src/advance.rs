@@ -46,24 +46,53 @@ impl Session {
                 continue;
             }
             let Some(piece) = self.inbox.front() else { return };
-            match piece {
-                Piece::Part { .. } => self.copy_data(),
+            let taken = match piece {
+                Piece::Part { .. } => {
+                    self.copy_data();
+                    Ok(())
+                }
                 Piece::Dropped { tag, bytes, why } => {
                     let (tag, header, why) = (*tag, bytes.clone(), *why);
                     self.take_dropped(tag, &header, why);
+                    Ok(())
                 }
-                Piece::Whole { tag, bytes } => {
-                    let (tag, frame) = (*tag, bytes.clone());
-                    if self.take(tag, &frame).is_err() {
-                        self.protocol_violation("a message of the client's is malformed");
-                    }
+                Piece::Whole { tag, .. } => {
+                    let tag = *tag;
+                    self.take(tag)
                 }
+            };
+            if taken.is_err() {
+                self.protocol_violation("a message of the client's is malformed");
             }
         }
     }
 
     /// Takes the frame at the head of the inbox, or leaves it there and says in `gate` or `leaving` why.
-    fn take(&mut self, tag: u8, frame: &Bytes) -> Result<(), ReadError> {
+    fn take(&mut self, tag: u8) -> Result<(), ReadError> {
+        match tag {
+            b'S' => return self.sync(),
+            _ if self.skipping && tag != b'X' => {
+                self.next_piece();
+            }
+            b'P' | b'B' | b'D' | b'C' => {
+                if let Some(Piece::Whole { bytes, .. }) = self.next_piece() {
+                    self.park.push(read_parked(tag, bytes)?);
+                    self.leaving = self.park.is_full();
+                }
+            }
+            _ if !self.park.is_empty() && tag != b'X' => self.leaving = true,
+            _ => {
+                if let Some(Piece::Whole { bytes, .. }) = self.inbox.front() {
+                    let frame = bytes.clone();
+                    return self.take_alone(tag, &frame);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of one that never waits behind others.
+    fn take_alone(&mut self, tag: u8, frame: &Bytes) -> Result<(), ReadError> {
         match tag {
             b'X' if !self.park.is_empty() => self.leaving = true,
             b'X' => {
@@ -73,20 +102,6 @@ impl Session {
                 let action = if answered { Action::End(Ending::Terminate) } else { Action::Goodbye };
                 self.actions.push_back(action);
             }
-            b'S' => {
-                expect_empty(frame, tag)?;
-                self.sync(frame);
-            }
-            _ if self.skipping => {
-                self.next_piece();
-            }
-            b'P' | b'B' | b'D' | b'C' => {
-                let parked = read_parked(tag, frame)?;
-                self.next_piece();
-                self.park.push(parked);
-                self.leaving = self.park.is_full();
-            }
-            _ if !self.park.is_empty() => self.leaving = true,
             b'H' => {
                 expect_empty(frame, tag)?;
                 self.next_piece();
@@ -108,19 +123,21 @@ impl Session {
     }
 
     /// Sync: ends skipping and the segment.
-    fn sync(&mut self, frame: &Bytes) {
+    fn sync(&mut self) -> Result<(), ReadError> {
+        if let Some(piece) = self.inbox.front() {
+            expect_empty(piece.bytes(), b'S')?;
+        }
         if !self.park.is_empty() {
             self.leaving = true;
-            return;
+        } else if self.sync_may_go()
+            && let Some(piece) = self.next_piece()
+        {
+            self.server.harmless(b'S', piece.bytes());
+            self.skipping = false;
+            self.owe(Owed::Sync);
+            self.segment = self.segment.saturating_add(1);
         }
-        if !self.sync_may_go() {
-            return;
-        }
-        self.next_piece();
-        self.server.harmless(b'S', frame);
-        self.skipping = false;
-        self.owe(Owed::Sync);
-        self.segment = self.segment.saturating_add(1);
+        Ok(())
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
@@ -391,12 +408,11 @@ impl Session {
                 _ => {}
             }
         }
-        match self.registry.last_known(name) {
-            Meaning::Known(statement) if self.can_only_end(&statement) => {
-                Lookup::Means(Meaning::Known(statement))
-            }
-            _ => Lookup::Means(self.registry.statement(name)),
-        }
+        Lookup::Means(match self.registry.last_known(name) {
+            Meaning::Known(statement) if self.can_only_end(&statement) => Meaning::Known(statement),
+            _ if self.registry.is_doubtful() => Meaning::Opaque,
+            known => known,
+        })
     }
 
     /// In a transaction that has failed, PostgreSQL runs nothing but its end (`exec_bind_message`): a ROLLBACK by name
@@ -489,8 +505,7 @@ impl Portal {
     }
 }
 
-fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
-    let frame = frame.clone();
+fn read_parked(tag: u8, frame: Bytes) -> Result<Parked, ReadError> {
     Ok(match tag {
         b'P' => {
             let Parse { name, sql, types } = Parse::read(&frame)?;
@@ -499,11 +514,13 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
         }
         b'B' => {
             let read = Bind::read(&frame)?;
+            let mut values = Vec::with_capacity(read.values.len());
+            values.extend(read.values.iter().map(|value| value.map(|value| frame.slice_ref(value))));
             let bind = park::Bind {
                 portal: registry::key(read.portal),
                 statement: frame.slice_ref(registry::kept(read.statement)),
-                formats: (0..read.values.len()).map(|index| read.format(index)).collect(),
-                values: read.values.iter().map(|value| value.map(|value| frame.slice_ref(value))).collect(),
+                formats: (0..read.values.len()).map(|index| read.formats.of(index)).collect(),
+                values,
             };
             Parked::Bind { bind, pass: None, frame }
         }

@@ -19,10 +19,10 @@ impl Session {
         let sql = self.call_as_select(&call);
         let Judged::Facts(facts) = self.judge(&sql, None) else { return Ok(()) };
         self.next_piece();
-        let value = |value: &Option<&[u8]>| value.map(|value| frame.slice_ref(value));
+        let value = |value: Option<&[u8]>| value.map(|value| frame.slice_ref(value));
         let pending = Pending {
             values: call.arguments.iter().map(value).collect(),
-            formats: (0..call.arguments.len()).map(|index| call.format(index)).collect(),
+            formats: (0..call.arguments.len()).map(|index| call.formats.of(index)).collect(),
             ..self.pending(Protocol::Function, facts, sql)
         };
         self.decide(Subject {

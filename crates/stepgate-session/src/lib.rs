@@ -38,6 +38,7 @@ mod made;
 mod meter;
 mod outlet;
 mod park;
+mod portals;
 mod probe;
 mod registry;
 mod replies;

@@ -1,7 +1,7 @@
 //! The two ways out of a session. Statement bytes leave only through [`ToServer::spend`] and
 //! [`ToServer::go_on`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -183,8 +183,8 @@ pub(crate) struct ToServer {
     /// A CopyData has been sent in part; what is the gate's own waits for its rest.
     mid_frame: bool,
     own: BytesMut,
-    /// Statements that went ahead on a ticket and whose replies must wait.
-    unreleased: BTreeSet<u64>,
+    /// Statements that went ahead on a ticket and whose replies must wait, mostly released in the order they were sent in.
+    unreleased: VecDeque<u64>,
     /// Those that had a ticket and were never sent: their releases come, too.
     unsent: BTreeSet<u64>,
 }
@@ -196,7 +196,7 @@ impl ToServer {
             queue: BytesMut::new(),
             mid_frame: false,
             own: BytesMut::new(),
-            unreleased: BTreeSet::new(),
+            unreleased: VecDeque::new(),
             unsent: BTreeSet::new(),
         }
     }
@@ -213,7 +213,7 @@ impl ToServer {
             return Err(WrongToken);
         }
         if let Pass::Ticket(_) = pass {
-            self.unreleased.insert(number);
+            self.unreleased.push_back(number);
         }
         self.queue.extend_from_slice(frame);
         Ok(Opened { number, traces, at: Moment::default() })
@@ -244,7 +244,7 @@ impl ToServer {
     pub(crate) fn copy_data_rest(&mut self, part: &Bytes, last: bool) {
         self.queue.extend_from_slice(part);
         self.mid_frame = !last;
-        if last {
+        if last && !self.own.is_empty() {
             let own = self.own.split();
             self.queue.unsplit(own);
         }
@@ -340,7 +340,8 @@ impl ToServer {
     /// Takes the release of a statement's reply.
     pub(crate) fn release(&mut self, release: Release) -> Result<(), WrongToken> {
         let StatementId { session, number } = release.statement();
-        let known = self.unreleased.remove(&number) || self.unsent.remove(&number);
+        let sent = self.unreleased.iter().position(|waits| *waits == number);
+        let known = sent.and_then(|at| self.unreleased.remove(at)).is_some() || self.unsent.remove(&number);
         if session == self.session && known { Ok(()) } else { Err(WrongToken) }
     }
 
@@ -380,7 +381,7 @@ impl ToClient {
     pub(crate) fn relay_part(&mut self, part: &Bytes, last: bool) {
         self.queue.extend_from_slice(part);
         self.mid_frame = !last;
-        if last {
+        if last && !self.own.is_empty() {
             let own = self.own.split();
             self.queue.unsplit(own);
         }

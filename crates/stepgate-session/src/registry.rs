@@ -4,7 +4,7 @@
 //! Bind): what either made, the other may go on with, and is judged as what it is. What SQL made out of sight is
 //! opaque: what uses it is unknown, and so risky.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use stepgate_sql::{Closes, Facts};
 
 use crate::described::Origins;
 use crate::outlet::{Made, Opened};
+use crate::portals::Portals;
 
 /// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
 /// falls out is not forgotten silently but becomes unknown.
@@ -27,16 +28,14 @@ const MAX_TEXT: usize = 1 << 20;
 /// The most names that SQL gave to something; each PREPARE keeps its text, of at most 128 KiB.
 const MAX_SQL_NAMES: usize = 128;
 
-/// The most portals remembered for a session.
-const MAX_PORTALS: usize = 1_024;
-
 /// The longest name of a prepared statement or portal, in bytes: NAMEDATALEN - 1.
 const MAX_NAME: usize = 63;
 
 /// A name of the protocol's as the server looks it up: of a longer one the beginning counts (dynahash.c, `string_hash` and
 /// `string_compare`; the tables of prepare.c and portalmem.c have keys of NAMEDATALEN bytes).
 pub(crate) fn key(name: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(kept(name))
+    // Most have none.
+    if name.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(kept(name)) }
 }
 
 /// As much of a name as counts.
@@ -84,9 +83,7 @@ pub(crate) struct Registry {
     doubtful: bool,
     /// The origins of the columns of statements' results, and when that was said.
     descriptions: BTreeMap<Bytes, (u64, Origins)>,
-    portals: BTreeMap<Bytes, Opened>,
-    /// Those of them of which all rows have come.
-    finished: BTreeSet<Bytes>,
+    portals: Portals,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
     sql: BTreeMap<String, Made>,
 }
@@ -173,6 +170,11 @@ impl Registry {
         (*said == generation).then(|| Arc::clone(origins))
     }
 
+    /// Whether what was last known of names may not hold any more.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// What a statement's name means now. What is not known is opaque.
     pub(crate) fn statement(&self, name: &Bytes) -> Meaning {
         if self.doubtful { Meaning::Opaque } else { self.last_known(name) }
@@ -198,24 +200,15 @@ impl Registry {
         if !is_certain(&portal) {
             return;
         }
-        if self.portals.len() >= MAX_PORTALS {
-            // Forgetting them makes their next Execute unknown: asked again rather than let through.
-            self.portals.clear();
-        }
         self.forget_sql_name(&portal);
-        self.finished.remove(&portal);
         self.portals.insert(portal, opened);
     }
 
     /// A cursor that was declared in SQL can be executed as a portal, too.
     pub(crate) fn declared(&mut self, name: &str, opened: Opened) {
-        if !is_certain(name.as_bytes()) {
-            return;
+        if is_certain(name.as_bytes()) {
+            self.portals.insert(Bytes::copy_from_slice(name.as_bytes()), opened);
         }
-        if self.portals.len() >= MAX_PORTALS {
-            self.portals.clear();
-        }
-        self.portals.insert(Bytes::copy_from_slice(name.as_bytes()), opened);
     }
 
     /// The portal of this name, if its Bind was let through.
@@ -225,18 +218,16 @@ impl Registry {
 
     /// The names of all portals that are open and known, and whether all rows of each have come.
     pub(crate) fn portals(&self) -> impl Iterator<Item = (&Bytes, bool)> {
-        self.portals.keys().map(|name| (name, self.finished.contains(name)))
+        self.portals.iter()
     }
 
     /// All rows have come of a portal that this statement opened.
     pub(crate) fn has_finished(&mut self, number: u64) {
-        let of = self.portals.iter().find(|(_, opened)| opened.number() == number);
-        self.finished.extend(of.map(|(name, _)| name.clone()));
+        self.portals.has_finished(number);
     }
 
     /// The portal of this name is gone, or is no longer the one that was let through.
     pub(crate) fn forget_portal(&mut self, name: &Bytes) {
-        self.finished.remove(name);
         self.portals.remove(name);
     }
 
@@ -244,7 +235,6 @@ impl Registry {
     pub(crate) fn forget_portals(&mut self) {
         if self.sql.is_empty() {
             self.portals.clear();
-            self.finished.clear();
             return;
         }
         self.sql.retain(|_, made| match made {
@@ -256,8 +246,7 @@ impl Registry {
         let held = |name: &Bytes| {
             std::str::from_utf8(name).is_ok_and(|name| matches!(sql.get(name), Some(Made::Cursor(_))))
         };
-        self.portals.retain(|name, _| held(name));
-        self.finished.clear();
+        self.portals.retain(held);
     }
 
     /// SQL has given up these names.

@@ -178,11 +178,12 @@ impl Session {
             }
         }
         if let Some(number) = entry.owed.number() {
-            let shows = match &entry.owed {
-                Owed::Execute { traces, .. } | Owed::Query { traces, .. } => Arc::clone(&traces.shows),
-                _ => Arc::from([]),
-            };
-            self.tell_keys(number, &shows);
+            match &entry.owed {
+                Owed::Execute { traces, .. } | Owed::Query { traces, .. } => {
+                    self.tell_keys(number, &traces.shows);
+                }
+                _ => self.tell_keys(number, &[]),
+            }
             let tally = self.tally.take();
             let late = |traces: &Traces| traces.late.is_some();
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));

@@ -349,6 +349,12 @@ impl Session {
         self.actions.pop_front()
     }
 
+    /// Whether anything is to be done.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// Bytes to be written to the server.
     pub const fn to_server(&mut self) -> &mut BytesMut {
         self.server.queue()

@@ -13,7 +13,7 @@ use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
 
 /// Which protocol brought the statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// Query.
     Simple,

@@ -58,6 +58,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod timepiece;
 mod vault;
 mod wait;
 mod writer;

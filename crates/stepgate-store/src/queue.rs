@@ -13,6 +13,7 @@ use stepgate_types::{Clock, SessionId, Timestamp};
 
 use crate::pace::{Company, IDLE, Pace};
 use crate::seal::Watermarks;
+use crate::timepiece::{Step, Timepiece};
 use crate::{Change, LogError};
 
 /// Full with so many records …
@@ -20,12 +21,6 @@ const MAX_RECORDS: usize = 8_192;
 
 /// … or so many bytes of records and changes. What one call appends is never split, and so may bring it above.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
-
-/// A clock that steps back further than this is told of. Synchronised clocks are slewed, and do not …
-const STEP_BACK: Duration = Duration::from_secs(1);
-
-/// … and one that is by so much more ahead of the time that has passed since the last record.
-const STEP_AHEAD: Duration = Duration::from_secs(5);
 
 /// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
 /// on ordinary statements, which must be on disk within 100 ms.
@@ -101,8 +96,7 @@ struct Inner {
     batch: Batch,
     /// Number of the next record.
     next: u64,
-    /// When the last was recorded, by both clocks; of one from before the start, only by that of the wall.
-    last_at: Option<(Timestamp, Option<Duration>)>,
+    times: Timepiece,
     /// So many records are waited for until they are on disk.
     urgent: usize,
     /// By whom, of late.
@@ -159,7 +153,7 @@ impl Queue {
         let inner = Inner {
             batch: Batch { first: next, ..Batch::default() },
             next,
-            last_at: last_at.map(|at| (at, None)),
+            times: Timepiece::new(last_at),
             urgent: 0,
             company: Company::default(),
             closed: false,
@@ -196,16 +190,11 @@ impl Queue {
             return Ok(None);
         }
         // Under the lock: records are as old as their numbers say.
-        let (at, passed) = (clock.now(), clock.monotonic());
-        let anomaly = inner.last_at.and_then(|(before, then)| {
-            let expected = then.map(|then| before.plus(passed.saturating_sub(then)));
-            let ahead = expected.is_some_and(|expected| at.since(expected) > STEP_AHEAD);
-            if ahead || before.since(at) > STEP_BACK { stepped(before, at) } else { None }
-        });
-        inner.last_at = Some((at, Some(passed)));
-        let events = || anomaly.iter().chain(events);
+        let (at, stepped) = inner.times.now(clock);
+        let anomaly = stepped.and_then(anomaly);
         let first = inner.next.saturating_add(u64::from(anomaly.is_some()));
-        let count = u64::try_from(events().count()).map_err(|_| LogError::Full)?;
+        let count = events.len().saturating_add(usize::from(anomaly.is_some()));
+        let count = u64::try_from(count).map_err(|_| LogError::Full)?;
         inner.next = inner.next.checked_add(count).ok_or(LogError::Full)?;
         inner.closed = last;
         inner.urgent += usize::from(urgent);
@@ -213,7 +202,7 @@ impl Queue {
             inner.company.joins(session);
         }
         let batch = &mut inner.batch;
-        for event in events() {
+        for event in anomaly.iter().chain(events) {
             batch.bytes.extend_from_slice(event.bytes());
             batch.records.push(Queued { end: batch.bytes.len(), cuts: event.cuts(), at });
         }
@@ -374,6 +363,6 @@ impl Queue {
 }
 
 /// The record of a clock that has stepped.
-fn stepped(before: Timestamp, after: Timestamp) -> Option<Fitted> {
+fn anomaly((before, after): Step) -> Option<Fitted> {
     Fitted::new(&Event::ClockAnomaly { before_us: before.micros(), after_us: after.micros() }).ok()
 }

@@ -266,7 +266,7 @@ impl Cutter {
         if header.total() <= LARGE || self.streamed.contains(&header.tag) {
             return None;
         }
-        let limit = self.limit_of(header.tag)?;
+        let limit = self.limit_of(header.tag, false)?;
         header.total().checked_sub(self.buffer.len()).filter(|rest| *rest > 0 && header.total() <= limit)
     }
 
@@ -314,7 +314,13 @@ impl Cutter {
     /// # Errors
     /// The stream cannot be cut further; every later call fails likewise.
     #[expect(clippy::should_implement_trait, reason = "an iterator that can be resumed would be a trap")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Piece>, FrameError> {
+        // Asked again after each frame: mostly that was the last one.
+        if self.buffer.is_empty() { Ok(None) } else { self.cut() }
+    }
+
+    fn cut(&mut self) -> Result<Option<Piece>, FrameError> {
         if let Some((tag, rest)) = self.rest {
             return Ok(self.part(tag, rest, false));
         }
@@ -323,7 +329,8 @@ impl Cutter {
         }
         let Some(header) = peek(&self.buffer)? else { return Ok(None) };
         let tag = header.tag;
-        let limit = self.limit_of(tag).ok_or(FrameError::UnknownTag { tag })?;
+        let streamed = self.streamed.contains(&tag);
+        let limit = self.limit_of(tag, streamed).ok_or(FrameError::UnknownTag { tag })?;
         if header.total() > limit {
             if self.allowed == Some(limit) && is_statement(tag) {
                 self.drop_next(header, Dropped::TooLong { limit });
@@ -331,7 +338,7 @@ impl Cutter {
             }
             return Err(FrameError::TooLong { tag, len: header.total(), limit });
         }
-        if self.streamed.contains(&tag) {
+        if streamed {
             return Ok(self.part(tag, header.total(), true));
         }
         if self.buffer.len() < header.total() {
@@ -346,10 +353,10 @@ impl Cutter {
     }
 
     /// The most bytes a frame of this type may have, or `None` if the type does not exist in this direction.
-    fn limit_of(&self, tag: u8) -> Option<usize> {
+    fn limit_of(&self, tag: u8, streamed: bool) -> Option<usize> {
         let limit = self.side.limit(tag)?;
         match self.allowed {
-            _ if self.streamed.contains(&tag) => Some(limit),
+            _ if streamed => Some(limit),
             Some(allowed) if self.side == Side::Client && is_statement(tag) => Some(allowed),
             _ => Some(limit.min(MAX_FRAME)),
         }

@@ -122,6 +122,7 @@ impl Drive {
                 }
             }
         }
+        state.has_waited();
     }
 
     /// Queues a statement's end; gives it back if there is no room.
@@ -278,6 +279,7 @@ impl Drive {
                 if self.session.pass(pass).is_err() {
                     return self.defect(state);
                 }
+                state.under_way.is_sent();
                 if let Some(released) = released {
                     self.released(state, released, state.now);
                 }

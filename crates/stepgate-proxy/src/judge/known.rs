@@ -11,7 +11,7 @@
 //! hold at 20:01. Where a rule is about purposes, what is known is for that of the session, since records tell it, and never
 //! for a text that has a comment: texts share their facts whatever their comments say. The role is told as well.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use stepgate_policy::Decision;
@@ -34,7 +34,7 @@ pub(super) struct Known {
     by: Option<When>,
     /// What else they tell, as it was then.
     besides: Besides,
-    decisions: HashMap<Key, Passes>,
+    decisions: BTreeMap<Key, Passes>,
     /// Where the facts of the last statements were that are not among them. Others may be there by now: then one is
     /// remembered that came but once.
     seen: VecDeque<usize>,
@@ -70,7 +70,7 @@ impl Besides {
 }
 
 /// What a record tells of a statement besides its number and what the session's other records tell as well.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     facts: usize,
     protocol: Protocol,

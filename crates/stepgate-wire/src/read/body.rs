@@ -100,8 +100,81 @@ impl<'a> Body<'a> {
         (0..count).map(|_| read(self)).collect()
     }
 
+    /// A count of format codes, and these.
+    pub(super) fn formats(&mut self) -> Result<Formats<'a>, ReadError> {
+        let count = self.count(2)?;
+        let (codes, _) = self.bytes(count.saturating_mul(2))?.as_chunks();
+        Ok(Formats(codes))
+    }
+
+    /// A count of values, and these: each is read once, so that all are there.
+    pub(super) fn values(&mut self) -> Result<Values<'a>, ReadError> {
+        let count = self.count(4)?;
+        let all = *self;
+        for _ in 0..count {
+            self.value()?;
+        }
+        Ok(Values { count, all })
+    }
+
     /// Nothing may be left.
     pub(super) const fn end(self) -> Result<(), ReadError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error()) }
+    }
+}
+
+/// Format codes of values or columns, as they came: none (all text), one for all, or one each. 0 is text, 1 binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Formats<'a>(&'a [[u8; 2]]);
+
+impl Formats<'_> {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// That of the value or column at this index.
+    #[must_use]
+    pub fn of(&self, index: usize) -> i16 {
+        match self.0 {
+            [] => 0,
+            [all] => i16::from_be_bytes(*all),
+            each => each.get(index).copied().map_or(0, i16::from_be_bytes),
+        }
+    }
+}
+
+/// Values as they came, all of which are there.
+#[derive(Clone, Copy)]
+pub struct Values<'a> {
+    count: usize,
+    /// They, and what comes after them.
+    all: Body<'a>,
+}
+
+impl<'a> Values<'a> {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Each of them; `None` is NULL.
+    pub fn iter(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
+        let mut rest = self.all;
+        (0..self.count).map_while(move |_| rest.value().ok())
     }
 }

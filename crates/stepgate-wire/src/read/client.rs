@@ -1,7 +1,7 @@
 //! What clients send.
 
 use super::ReadError;
-use super::body::Body;
+use super::body::{Body, Formats, Values};
 
 /// Query: one or more statements, simple protocol.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,18 +48,18 @@ impl<'a> Parse<'a> {
 }
 
 /// Bind: makes a portal of a prepared statement and its values.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Bind<'a> {
     /// The portal's name; empty for the unnamed one.
     pub portal: &'a [u8],
     /// The statement's name; empty for the unnamed one.
     pub statement: &'a [u8],
-    /// The values' formats: none (all text), one for all, or one each. 0 is text, 1 binary.
-    pub formats: Vec<i16>,
-    /// The values; `None` is NULL.
-    pub values: Vec<Option<&'a [u8]>>,
-    /// The result columns' formats, counted as `formats`.
-    pub result_formats: Vec<i16>,
+    /// The values' formats.
+    pub formats: Formats<'a>,
+    /// The values.
+    pub values: Values<'a>,
+    /// The result columns' formats.
+    pub result_formats: Formats<'a>,
 }
 
 impl<'a> Bind<'a> {
@@ -72,25 +72,15 @@ impl<'a> Bind<'a> {
         let read = Self {
             portal: body.cstring()?,
             statement: body.cstring()?,
-            formats: body.list(2, Body::i16)?,
-            values: body.list(4, Body::value)?,
-            result_formats: body.list(2, Body::i16)?,
+            formats: body.formats()?,
+            values: body.values()?,
+            result_formats: body.formats()?,
         };
         if read.formats.len() > 1 && read.formats.len() != read.values.len() {
             return Err(body.error());
         }
         body.end()?;
         Ok(read)
-    }
-
-    /// The format of the value at this index (0 is text, 1 binary).
-    #[must_use]
-    pub fn format(&self, index: usize) -> i16 {
-        match self.formats.as_slice() {
-            [] => 0,
-            [all] => *all,
-            each => each.get(index).copied().unwrap_or(0),
-        }
     }
 }
 
@@ -176,14 +166,14 @@ impl<'a> Execute<'a> {
 }
 
 /// FunctionCall: the legacy fast-path call.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct FunctionCall<'a> {
     /// The function.
     pub oid: u32,
-    /// The arguments' formats: none, one for all, or one each.
-    pub formats: Vec<i16>,
-    /// The arguments; `None` is NULL.
-    pub arguments: Vec<Option<&'a [u8]>>,
+    /// The arguments' formats.
+    pub formats: Formats<'a>,
+    /// The arguments.
+    pub arguments: Values<'a>,
     /// The result's format.
     pub result_format: i16,
 }
@@ -197,21 +187,12 @@ impl<'a> FunctionCall<'a> {
         let mut body = Body::of(frame, b'F', "FunctionCall")?;
         let read = Self {
             oid: body.u32()?,
-            formats: body.list(2, Body::i16)?,
-            arguments: body.list(4, Body::value)?,
+            formats: body.formats()?,
+            arguments: body.values()?,
             result_format: body.i16()?,
         };
         body.end()?;
         Ok(read)
-    }
-
-    /// The format of the argument at this index (0 is text, 1 binary).
-    #[must_use]
-    pub fn format(&self, index: usize) -> i16 {
-        match self.formats.as_slice() {
-            [all] => *all,
-            each => each.get(index).copied().unwrap_or(0),
-        }
     }
 }
 

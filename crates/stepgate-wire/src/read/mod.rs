@@ -7,7 +7,7 @@ mod body;
 mod client;
 mod server;
 
-pub use body::ReadError;
+pub use body::{Formats, ReadError, Values};
 pub use client::{
     Bind, Close, CopyFail, Describe, Execute, FunctionCall, Parse, Query, SaslInitialResponse, SaslResponse,
     Target, expect_empty,

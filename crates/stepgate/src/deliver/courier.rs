@@ -13,7 +13,8 @@ use super::degraded::Degraded;
 use super::status::Status;
 use super::trouble::{Backoff, Trouble, chance};
 
-/// Batches that are not full are sent no oftener than this: a busy log wakes us hundreds of times a second.
+/// It is looked no oftener than this what there is to send, unless there was a full batch: a busy log wakes us hundreds of
+/// times a second.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// The cursor is written no oftener than this; after a kill, as much is sent twice.
@@ -83,7 +84,6 @@ struct Progress {
     halved: bool,
     /// How often so many have passed.
     passed: u32,
-    sent_at: Instant,
     written: (u64, Option<Place>),
     written_at: Instant,
 }
@@ -126,16 +126,16 @@ impl Courier {
                     self.failed(&mut backoff, &trouble)
                 }
             };
+            let looked = Instant::now();
             self.persist(&mut progress, false);
             let failing = progress.next.is_none() && !wait.is_zero();
-            // What comes meanwhile goes along.
-            let lingers = LINGER.saturating_sub(progress.sent_at.elapsed());
             let stop = if wait.is_zero() {
                 self.is_down()
             } else if failing {
                 self.wait(wait, None)
             } else {
-                self.wait(wait, Some(&mut grown)) || self.wait(lingers, None)
+                // What comes meanwhile goes along.
+                self.wait(wait, Some(&mut grown)) || self.wait(LINGER.saturating_sub(looked.elapsed()), None)
             };
             if stop {
                 if let Some(settled) = way.stop().filter(|_| progress.next.is_some()) {
@@ -171,7 +171,6 @@ impl Courier {
             return Err(trouble);
         }
         progress.next = Some(batch.end());
-        progress.sent_at = Instant::now();
         progress.passed = progress.passed.saturating_add(1);
         if progress.passed >= PASSED {
             (progress.most, progress.passed) = (progress.most.saturating_mul(2).min(MAX_RECORDS), 0);
@@ -228,7 +227,6 @@ impl Courier {
             most: MAX_RECORDS,
             halved: false,
             passed: 0,
-            sent_at: long_ago,
             written: (u64::MAX, None),
             written_at: long_ago,
         })
