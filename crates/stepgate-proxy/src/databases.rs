@@ -206,6 +206,10 @@ impl Databases {
         let is_it = state.open.get(name).is_some_and(|open| Arc::ptr_eq(open, database));
         if is_it && !is_named {
             state.close(name);
+            // One that was never there has nothing in it: names that clients come up with are not kept.
+            if database.view().is_none() && database.taints.now().is_empty() {
+                state.taints.remove(name);
+            }
         }
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn reach(gate: &Gate, client: &Client, person: &PersonName) -> 
     let groups = gate.people.get(person).map(|person| person.groups.clone()).unwrap_or_default();
     let role = database.config.role_of(&groups).cloned();
     let role = role.ok_or_else(|| Refused::new(NoEntry::NoRole, no_role(database, person)))?;
-    let view = database.view().ok_or_else(|| unreachable(database, &CatalogError::Closed))?;
+    let view = database.view().ok_or_else(|| unreachable(database, true, &CatalogError::Closed))?;
     let settings = settings(database, person, &client.opening);
     let upstream = connect(&database.config, &role, &settings).await.map_err(|error| {
         if let Some(problem) = error.refused_value() {
@@ -92,8 +92,9 @@ async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Refused> {
     })?;
     let database = in_use.database();
     if let Err(error) = database.ensure_view().await {
+        let is_known = gate.databases.known_name(name).is_some();
         gate.databases.forget(database);
-        return Err(unreachable(database, &error));
+        return Err(unreachable(database, is_known, &error));
     }
     gate.databases.is_there(database);
     if gate.databases.is_another(database) {
@@ -149,12 +150,17 @@ fn too_many_databases(gate: &Gate) -> Problem {
         .with_hint("Try again when others have disconnected.")
 }
 
-fn unreachable(database: &Database, error: &CatalogError) -> Refused {
+/// Nothing can be had of that database; `is_known`: the gate has its name from the configuration, or has seen it there.
+fn unreachable(database: &Database, is_known: bool, error: &CatalogError) -> Refused {
     let name = &database.config.name;
     match error {
-        // A name that the server does not know may be anything that a client came up with: it is not logged.
         CatalogError::Upstream(UpstreamError::Server { state, .. }) if state == "3D000" => {}
-        _ => tracing::warn!(database = %name, %error, "catalog cannot be read"),
+        _ if is_known => tracing::warn!(database = %name, %error, "catalog cannot be read"),
+        // Its name may be anything that a client came up with, and the server repeats it.
+        CatalogError::Upstream(UpstreamError::Server { state, .. }) => {
+            tracing::warn!(%state, "the server refuses the catalog's role in a database that a wildcard stands for");
+        }
+        _ => tracing::warn!(%error, "no catalog can be read of a database that a wildcard stands for"),
     }
     if let CatalogError::Upstream(error @ (UpstreamError::Pooler | UpstreamError::Server { .. })) = error {
         return Refused::new(no_entry(error), error.problem(name));

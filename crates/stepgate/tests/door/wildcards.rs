@@ -66,6 +66,28 @@ fn a_wildcard_stands_for_what_the_server_has_and_labels_go_by_the_real_name() {
 }
 
 #[test]
+fn a_name_that_the_server_refuses_for_what_it_is_reaches_no_log() {
+    let mut world = tenants("  \"app_*\": {REST, dbname: \"*\"}\n");
+    let file = world.cluster.psql("shop", "show hba_file").unwrap();
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("host app_canary,app_2 all 127.0.0.1/32 reject\n{before}")).unwrap();
+    world.cluster.psql("shop", "select pg_reload_conf()").unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    // Whether there is such a database, the server does not say; of one that there is, it is not told either.
+    for name in ["app_canary", "app_2"] {
+        let (is_in, text) = world.connects(&dana, name);
+        assert!(!is_in && text.contains(&format!("cannot reach database \"{name}\"")), "{text}");
+        assert!(text.contains("does not let it in"), "{text}");
+    }
+    let log = world.gate.log();
+    assert!(log.contains("refuses the catalog's role") && log.contains("28000"), "{log}");
+    assert!(!log.contains("app_canary") && !log.contains("app_2"), "{log}");
+    let records = serde_json::to_string(&world.records()).unwrap();
+    assert!(records.contains("server-refused") && !records.contains("app_canary"), "{records}");
+}
+
+#[test]
 fn a_database_with_a_name_of_its_own_cannot_be_had_by_another_through_a_wildcard() {
     // `localhost` and 127.0.0.1 are one server.
     for host in ["127.0.0.1", "localhost"] {
