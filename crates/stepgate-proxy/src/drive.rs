@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use stepgate_session::{Pending, Session, TrackedKeys};
-use stepgate_store::PendingRelease;
+use stepgate_store::{Bell, PendingRelease};
 use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Piece, Problem};
 use tokio::sync::oneshot;
@@ -64,6 +64,8 @@ pub(crate) struct Drive {
     pub(crate) calls: Calls,
     /// The server's process id and cancel secret.
     pub(crate) server_key: (i32, Vec<u8>),
+    /// That of its worker, where it waits for what is released.
+    pub(crate) bell: Option<Bell>,
     /// Names the session in logs. Entered for what waits, which is where there is anything to tell: to enter it for
     /// each statement costs as much as deciding on one.
     pub(crate) span: Span,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use stepgate_record::{AuthFailed, Door, Event, NoEntry, SessionOpened, SessionRefused};
 use stepgate_session::{Session, Setup};
-use stepgate_store::LogError;
+use stepgate_store::{Bell, LogError};
 use stepgate_types::{PersonName, SessionId, SqlState};
 use stepgate_wire::{Problem, reply};
 use tokio::io::AsyncWriteExt;
@@ -47,6 +47,7 @@ pub async fn serve(
 ) {
     let mut stop = shutdown.clone();
     let mut connections = JoinSet::new();
+    let places = places.with_bells(&gate.log);
     loop {
         tokio::select! {
             _ = beyond(&mut stop, Shutdown::Serving) => break,
@@ -57,11 +58,11 @@ pub async fn serve(
             }
             accepted = listener.accept() => match accepted {
                 Ok((tcp, peer)) => {
-                    let Some((worker, share)) = places.least() else { continue };
+                    let Some((worker, bell, share)) = places.least() else { continue };
                     let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
                     let attended = async move {
                         match moved(tcp) {
-                            Ok(tcp) => attend(&gate, tcp, peer, shutdown).await,
+                            Ok(tcp) => attend(&gate, tcp, peer, shutdown, bell).await,
                             Err(error) => tracing::error!(%error, "taking a connection"),
                         }
                         drop(share);
@@ -86,7 +87,13 @@ fn moved(tcp: TcpStream) -> std::io::Result<TcpStream> {
 }
 
 /// One connection, from its first byte to its last.
-async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<Shutdown>) {
+async fn attend(
+    gate: &Arc<Gate>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    shutdown: watch::Receiver<Shutdown>,
+    bell: Option<Bell>,
+) {
     // What not even fits beside those who are being told so is closed: the bound of all bounds.
     let Ok(admission) = Arc::clone(&gate.admissions).try_acquire_owned() else { return };
     let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits().login, Instant::now()) else {
@@ -94,7 +101,8 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
         return no_room(&tcp);
     };
     // Boxed, as what comes next: a session does not keep the room that it took to let it in.
-    if let Some(ready) = Box::pin(enter(gate, tcp, peer, newcomer, admission, shutdown)).await {
+    if let Some(mut ready) = Box::pin(enter(gate, tcp, peer, newcomer, admission, shutdown)).await {
+        ready.drive.bell = bell;
         Box::pin(ready.run(gate)).await;
     }
 }
@@ -384,7 +392,7 @@ async fn prepare(
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)
     };
-    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, span });
+    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, bell: None, span });
     Ok(Prepared {
         drive,
         server: upstream.stream,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use stepgate_store::{Bell, Log};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The runtimes. Not to be dropped within one.
@@ -30,7 +31,8 @@ impl Workers {
     /// Where to send connections.
     #[must_use]
     pub fn places(&self) -> Places {
-        let place = |runtime: &Runtime| Place { on: runtime.handle().clone(), taken: Arc::default() };
+        let place =
+            |runtime: &Runtime| Place { on: runtime.handle().clone(), bell: None, taken: Arc::default() };
         Places(self.0.iter().map(place).collect())
     }
 
@@ -47,6 +49,7 @@ pub struct Places(Vec<Place>);
 
 struct Place {
     on: Handle,
+    bell: Option<Bell>,
     taken: Arc<AtomicUsize>,
 }
 
@@ -60,11 +63,21 @@ impl Drop for Share {
 }
 
 impl Places {
-    /// The worker that has least to do.
-    pub(crate) fn least(&self) -> Option<(&Handle, Share)> {
+    /// With a bell in each, by which those are woken who wait for that log.
+    pub(crate) fn with_bells(mut self, log: &Log) -> Self {
+        for place in &mut self.0 {
+            let bell = log.bell();
+            place.on.spawn(bell.clone().answer());
+            place.bell = Some(bell);
+        }
+        self
+    }
+
+    /// The worker that has least to do, and its bell.
+    pub(crate) fn least(&self) -> Option<(&Handle, Option<Bell>, Share)> {
         let place = self.0.iter().min_by_key(|place| place.taken.load(Ordering::Relaxed))?;
         place.taken.fetch_add(1, Ordering::Relaxed);
-        Some((&place.on, Share(Arc::clone(&place.taken))))
+        Some((&place.on, place.bell.clone(), Share(Arc::clone(&place.taken))))
     }
 }
 
@@ -77,10 +90,10 @@ mod tests {
         let workers = Workers::start(1 << 20, 1).unwrap();
         let places = workers.places();
         let many = places.0.len();
-        let mut shares: Vec<_> = (0..2 * many).map(|_| places.least().unwrap().1).collect();
+        let mut shares: Vec<_> = (0..2 * many).map(|_| places.least().unwrap().2).collect();
         assert!(places.0.iter().all(|place| place.taken.load(Ordering::Relaxed) == 2));
         drop(shares.pop());
-        assert_eq!(places.least().unwrap().1.0.load(Ordering::Relaxed), 2);
+        assert_eq!(places.least().unwrap().2.0.load(Ordering::Relaxed), 2);
         drop(shares);
         assert!(places.0.iter().all(|place| place.taken.load(Ordering::Relaxed) == 0));
         workers.stop(Duration::ZERO);

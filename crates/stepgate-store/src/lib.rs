@@ -2,6 +2,7 @@
 
 mod archive;
 mod backup;
+mod bell;
 mod beside;
 mod bundle;
 mod change;
@@ -32,6 +33,7 @@ mod keeper;
 mod kek;
 mod keys;
 mod layout;
+mod line;
 mod log;
 mod migrate;
 mod open;
@@ -65,6 +67,7 @@ mod writer;
 
 pub use archive::Segment;
 pub use backup::{BackedUp, BackupError};
+pub use bell::Bell;
 pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;

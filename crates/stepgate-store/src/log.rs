@@ -19,7 +19,7 @@ use crate::release::{Durable, PendingRelease};
 use crate::subjects::Staged;
 use crate::wait::block_on;
 use crate::writer::{self, Shared};
-use crate::{Change, Entry, LogError, Side, Subjects, Vault};
+use crate::{Bell, Change, Entry, LogError, Side, Subjects, Vault};
 
 /// How many events one call may append: they are written as one batch.
 const MAX_EVENTS: usize = 1024;
@@ -391,6 +391,12 @@ impl Log {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// One for those who wait for releases on one runtime.
+    #[must_use]
+    pub fn bell(&self) -> Bell {
+        Bell::new(Arc::clone(&self.handle.shared))
     }
 
     /// Follows the number of durable records. Also wakes when the log is poisoned.

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use stepgate_record::{Release, Seal as _};
 use stepgate_types::StatementId;
 
-use crate::LogError;
+use crate::line::Line;
 use crate::seal::Watermarks;
 use crate::writer::Shared;
+use crate::{Bell, LogError};
 
 /// Waits until a record is on disk.
 pub(crate) struct Durable<'a> {
@@ -30,7 +31,7 @@ impl Future for Durable<'_> {
     type Output = Result<(), LogError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.marks.poll_durable(self.seq, self.hurries, context);
+        let polled = self.marks.poll_durable(self.marks.line(), self.seq, self.hurries, context);
         self.waits = polled.is_pending();
         polled
     }
@@ -39,7 +40,7 @@ impl Future for Durable<'_> {
 impl Drop for Durable<'_> {
     fn drop(&mut self) {
         if self.waits {
-            self.marks.forget(self.seq);
+            self.marks.line().leave(self.seq);
         }
     }
 }
@@ -50,6 +51,8 @@ pub struct PendingRelease {
     log: Arc<Shared>,
     statement: StatementId,
     seq: u64,
+    /// In which line, if not in that of all.
+    line: Option<Arc<Line>>,
     /// Somebody is to be woken.
     waits: bool,
     /// It was given out: there is one release for each statement.
@@ -59,7 +62,13 @@ pub struct PendingRelease {
 impl PendingRelease {
     /// Of a statement that was let through by record `seq`.
     pub(crate) const fn new(log: Arc<Shared>, statement: StatementId, seq: u64) -> Self {
-        Self { log, statement, seq, waits: false, done: false }
+        Self { log, statement, seq, line: None, waits: false, done: false }
+    }
+
+    /// To be awaited where that bell is answered.
+    pub fn wait_for(mut self, bell: &Bell) -> Self {
+        self.line = Some(Arc::clone(bell.line()));
+        self
     }
 
     /// The release, if the record has come far enough by now; an error if it never will, or if the release was
@@ -84,7 +93,8 @@ impl Future for PendingRelease {
         if let Some(done) = self.try_release() {
             return Poll::Ready(done);
         }
-        let polled = self.log.marks.poll_durable(self.seq, true, context);
+        let line = self.line.as_deref().unwrap_or_else(|| self.log.marks.line());
+        let polled = self.log.marks.poll_durable(line, self.seq, true, context);
         self.waits = polled.is_pending();
         match polled {
             Poll::Pending => Poll::Pending,
@@ -101,7 +111,7 @@ impl Future for PendingRelease {
 impl Drop for PendingRelease {
     fn drop(&mut self) {
         if self.waits {
-            self.log.marks.forget(self.seq);
+            self.line.as_deref().unwrap_or_else(|| self.log.marks.line()).leave(self.seq);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! How far the log has come; the one source of permits, tickets and releases.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll};
 
 use stepgate_record::Seal;
 use tokio::sync::watch;
 
 use crate::LogError;
+use crate::line::Line;
 
 /// There is space, as far as is known.
 const SPACE: u8 = 0;
@@ -26,9 +26,10 @@ pub(crate) struct Watermarks {
     poison: OnceLock<String>,
     space: AtomicU8,
     watch: watch::Sender<u64>,
-    /// Who waits for which record to be on disk, in the order of records: at most one for each record, and none
-    /// that has stopped waiting.
-    waiting: Mutex<VecDeque<(u64, Waker)>>,
+    /// Who waits for records to be on disk.
+    line: Line,
+    /// Who else does, where they have a bell.
+    lines: Mutex<Vec<Weak<Line>>>,
 }
 
 impl Seal for Watermarks {
@@ -56,7 +57,8 @@ impl Watermarks {
             poison: OnceLock::new(),
             space: AtomicU8::new(SPACE),
             watch: watch::Sender::new(records),
-            waiting: Mutex::default(),
+            line: Line::default(),
+            lines: Mutex::default(),
         }
     }
 
@@ -79,46 +81,43 @@ impl Watermarks {
     pub(crate) fn durable_to(&self, end: u64) {
         self.durable.store(end, Ordering::Release);
         self.watch.send_replace(end);
-        let woken: Vec<(u64, Waker)> = {
-            let mut waiting = self.waiting();
-            let count = waiting.partition_point(|(seq, _)| *seq < end);
-            waiting.drain(..count).collect()
-        };
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        self.line.reached(end);
+        self.lines().iter().filter_map(Weak::upgrade).for_each(|line| line.reached(end));
+    }
+
+    /// Those in that line are woken as well, for as long as there is one.
+    pub(crate) fn also_wakes(&self, line: &Arc<Line>) {
+        let mut lines = self.lines();
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(line));
+    }
+
+    /// The number up to which nobody need wait any more.
+    pub(crate) fn awaited_to(&self) -> u64 {
+        let nothing_comes = self.check().is_err() || self.space.load(Ordering::Acquire) == LONG_FULL;
+        if nothing_comes { u64::MAX } else { self.durable() }
     }
 
     /// Ready once record `seq` is on disk, or nothing will be any more. While it is not, whoever asks is woken
-    /// then; who does not want to be any more says so by [`Watermarks::forget`]. `hurries`: does not wait for long
-    /// where there is no space.
+    /// then, in that line; who does not want to be any more leaves it. `hurries`: does not wait for long where there is no
+    /// space.
     pub(crate) fn poll_durable(
         &self,
+        line: &Line,
         seq: u64,
         hurries: bool,
         context: &Context<'_>,
     ) -> Poll<Result<(), LogError>> {
-        if let Some(done) = self.reached(seq, hurries) {
-            return Poll::Ready(done);
+        match self.reached(seq, hurries) {
+            Some(done) => Poll::Ready(done),
+            // The mark moves, and the log is poisoned, before those who wait are looked through.
+            None => line.join(seq, context, || self.reached(seq, hurries)),
         }
-        let mut waiting = self.waiting();
-        // The mark moves, and the log is poisoned, before those who wait are looked through.
-        if let Some(done) = self.reached(seq, hurries) {
-            return Poll::Ready(done);
-        }
-        let at = waiting.partition_point(|(other, _)| *other < seq);
-        match waiting.get_mut(at) {
-            Some((other, waker)) if *other == seq => waker.clone_from(context.waker()),
-            _ => waiting.insert(at, (seq, context.waker().clone())),
-        }
-        Poll::Pending
     }
 
-    /// Nobody waits for this record any more.
-    pub(crate) fn forget(&self, seq: u64) {
-        let mut waiting = self.waiting();
-        let at = waiting.partition_point(|(other, _)| *other < seq);
-        if waiting.get(at).is_some_and(|(other, _)| *other == seq) {
-            waiting.remove(at);
-        }
+    /// Where those wait who have no bell.
+    pub(crate) const fn line(&self) -> &Line {
+        &self.line
     }
 
     fn reached(&self, seq: u64, hurries: bool) -> Option<Result<(), LogError>> {
@@ -137,8 +136,7 @@ impl Watermarks {
             tracing::error!("the audit log has no space: nothing passes until there is");
         }
         if long && before != LONG_FULL {
-            let woken = std::mem::take(&mut *self.waiting());
-            woken.into_iter().for_each(|(_, waker)| waker.wake());
+            self.wake_all();
         }
     }
 
@@ -154,14 +152,20 @@ impl Watermarks {
         self.space.load(Ordering::Acquire) != SPACE
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(u64, Waker)>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lines(&self) -> MutexGuard<'_, Vec<Weak<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_all(&self) {
+        self.line.all();
+        self.lines().iter().filter_map(Weak::upgrade).for_each(|line| line.all());
     }
 
     /// How many wait.
     #[cfg(test)]
     pub(crate) fn waiters(&self) -> usize {
-        self.waiting().len()
+        let more = self.lines().iter().filter_map(Weak::upgrade).map(|line| line.len()).sum::<usize>();
+        self.line.len() + more
     }
 
     /// Nothing is accepted any more. The first reason stays.
@@ -170,8 +174,7 @@ impl Watermarks {
             tracing::error!(why = self.poison.get(), "the audit log cannot be written: nothing passes");
             // Wakes those who follow the log, and those who wait for it.
             self.watch.send_modify(|_| {});
-            let woken = std::mem::take(&mut *self.waiting());
-            woken.into_iter().for_each(|(_, waker)| waker.wake());
+            self.wake_all();
         }
     }
 

@@ -273,8 +273,14 @@ impl Drive {
                 let mut release = release;
                 let released = release.as_mut().filter(|_| state.releases.is_empty());
                 let released = released.and_then(PendingRelease::try_release);
-                if released.is_none() {
-                    state.releases.extend(release.map(|release| (release, state.now)));
+                if released.is_none()
+                    && let Some(release) = release
+                {
+                    let release = match &self.bell {
+                        Some(bell) => release.wait_for(bell),
+                        None => release,
+                    };
+                    state.releases.push_back((release, state.now));
                 }
                 if self.session.pass(pass).is_err() {
                     return self.defect(state);

@@ -14,7 +14,7 @@ use super::log::event;
 use crate::pace::IDLE;
 use crate::testing::{open, options};
 use crate::wait::block_on;
-use crate::{Log, LogError, LogOptions};
+use crate::{Bell, Log, LogError, LogOptions, PendingRelease};
 
 fn statement(number: u64) -> StatementId {
     StatementId { session: SessionId::from_bytes([7; 16]), number }
@@ -153,6 +153,91 @@ fn who_waits_is_woken_once_and_who_has_left_is_forgotten() {
     assert!(woken.iter().all(|count| *count <= 1), "{woken:?}");
     assert_eq!((woken[0], woken[10], woken[19]), (0, 0, 0), "who has left");
     assert_eq!(log.shared().marks.waiters(), 0);
+}
+
+/// Those of some statements, asked for once, and how often each was woken.
+fn asked(log: &Log, bell: &Bell) -> Vec<(PendingRelease, Arc<Counts>)> {
+    let ask = |n| {
+        let (_ticket, release) = log.try_ticket(statement(n), &event(n)).unwrap().unwrap();
+        let (mut release, counts) = (release.wait_for(bell), Arc::<Counts>::default());
+        assert!(poll(&mut release, &counts).is_pending());
+        (release, counts)
+    };
+    (0..10).map(ask).collect()
+}
+
+fn poll<F: Future + Unpin>(future: &mut F, counts: &Arc<Counts>) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(counts))))
+}
+
+fn until(what: impl Fn() -> bool) {
+    for _ in 0..5_000 {
+        if what() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it does not come to that");
+}
+
+#[test]
+fn where_a_bell_is_answered_it_is_rung_in_place_of_those_who_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
+    let mut answer = Box::pin(bell.clone().answer());
+    assert!(poll(&mut answer, &rung).is_pending());
+    let held = log.shared().frontier.lock().unwrap();
+    let mut waiting = asked(&log, &bell);
+    let (left, never) = waiting.remove(4);
+    drop(left);
+    assert_eq!(log.shared().marks.waiters(), 9);
+    drop(held);
+    let end = log.shared().marks.queued();
+    until(|| log.len() >= end && rung.0.load(Ordering::SeqCst) > 0);
+    assert!(waiting.iter().all(|(_, counts)| counts.0.load(Ordering::SeqCst) == 0));
+    assert!(poll(&mut answer, &rung).is_pending());
+    assert!(waiting.iter().all(|(_, counts)| counts.0.load(Ordering::SeqCst) == 1));
+    assert_eq!((never.0.load(Ordering::SeqCst), log.shared().marks.waiters()), (0, 0));
+    for (mut release, counts) in waiting {
+        assert!(matches!(poll(&mut release, &counts), Poll::Ready(Ok(_))));
+    }
+}
+
+#[test]
+fn where_nobody_answers_a_bell_any_more_those_who_wait_are_woken_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
+    let mut answer = Box::pin(bell.clone().answer());
+    assert!(poll(&mut answer, &rung).is_pending());
+    let held = log.shared().frontier.lock().unwrap();
+    let mut waiting = asked(&log, &bell);
+    drop(answer);
+    // It may have been rung for them already: they look for themselves.
+    for (release, counts) in &mut waiting {
+        assert_eq!(counts.0.swap(0, Ordering::SeqCst), 1);
+        assert!(poll(release, counts).is_pending());
+    }
+    drop(held);
+    until(|| waiting.iter().all(|(_, counts)| counts.0.load(Ordering::SeqCst) == 1));
+}
+
+#[test]
+fn a_log_that_is_poisoned_lets_nobody_wait_for_a_bell() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
+    let mut answer = Box::pin(bell.clone().answer());
+    assert!(poll(&mut answer, &rung).is_pending());
+    let held = log.shared().frontier.lock().unwrap();
+    let mut waiting = asked(&log, &bell);
+    log.shared().marks.poison("a disk that is gone".to_owned());
+    for (release, counts) in &mut waiting {
+        assert_eq!(counts.0.load(Ordering::SeqCst), 1);
+        assert!(matches!(poll(release, counts), Poll::Ready(Err(LogError::Poisoned(_)))));
+    }
+    drop(held);
 }
 
 #[test]
