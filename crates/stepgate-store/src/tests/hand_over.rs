@@ -205,6 +205,35 @@ fn where_a_bell_is_answered_it_is_rung_in_place_of_those_who_wait() {
 }
 
 #[test]
+fn of_many_who_wait_for_a_bell_none_is_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let runtimes = [(); 2].map(|()| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    });
+    let bells = [(); 2].map(|()| log.bell());
+    let mut tasks = Vec::new();
+    for (runtime, bell) in runtimes.iter().zip(&bells) {
+        runtime.spawn(bell.clone().answer());
+        for last in 0..24 {
+            let (log, bell) = (log.clone(), bell.clone());
+            tasks.push(runtime.spawn(async move {
+                for number in 0..100 {
+                    let statement = StatementId { session: SessionId::from_bytes([last; 16]), number };
+                    let (_ticket, release) = log.try_ticket(statement, &event(number)).unwrap().unwrap();
+                    let _release = release.wait_for(&bell).await.unwrap();
+                }
+            }));
+        }
+    }
+    for task in tasks {
+        let ended = runtimes[0].block_on(async { tokio::time::timeout(Duration::from_secs(60), task).await });
+        ended.unwrap().unwrap();
+    }
+    assert_eq!(log.shared().marks.waiters(), 0);
+}
+
+#[test]
 fn where_nobody_answers_a_bell_any_more_those_who_wait_are_woken_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
