@@ -110,6 +110,8 @@ pub(crate) struct State {
     shutdown: Shutdown,
     /// Nothing more comes from the client.
     heard_out: bool,
+    /// It has sent something that is no message, and is told so once what came before is done.
+    broken: Option<Box<Problem>>,
     /// Since it has said goodbye.
     goodbye: Goodbye,
     /// Until the server that such a client's statements run at answers nobody.
@@ -162,10 +164,20 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         outside: Instant::now(),
         shutdown: Shutdown::default(),
         heard_out: false,
+        broken: None,
         goodbye: Goodbye::Unsaid,
         lost: None,
         ending: None,
     })
+}
+
+/// What its end is told whose bytes cannot be cut into messages.
+fn violation(error: &FrameError) -> Problem {
+    let state = match error {
+        FrameError::TooLong { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
+        _ => SqlState::PROTOCOL_VIOLATION,
+    };
+    Problem::fatal(state, error.to_string())
 }
 
 impl State {
@@ -307,24 +319,14 @@ impl Drive {
             match self.hand_on(state) {
                 Ok(moved) if moved || acted => {}
                 Ok(_) => break,
-                Err(error) => {
-                    let problem = match error {
-                        FrameError::TooLong { .. } => {
-                            Problem::fatal(SqlState::PROGRAM_LIMIT_EXCEEDED, error.to_string())
-                        }
-                        _ => Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()),
-                    };
-                    // What came before it is done.
-                    state.server.take(self.session.to_server());
-                    self.end(state, &problem, "protocol");
-                }
+                Err(error) => self.end(state, &violation(&error), "protocol"),
             }
         }
         None
     }
 
     /// Hands frames of each side to the session, as far as it wants them. What one of the client's asks for is done before
-    /// the next is handed on.
+    /// the next is handed on; and what came before one that is none, before the client is told so. An error is the server's.
     fn hand_on(&mut self, state: &mut State) -> Result<bool, FrameError> {
         let mut moved = false;
         if state.reviewing.is_some() {
@@ -354,8 +356,16 @@ impl Drive {
         while !self.session.has_actions()
             && self.session.wants_client()
             && state.server.out.len() + self.session.to_server().len() < MAX_QUEUED
-            && let Some(piece) = state.client.cutter.next()?
+            && state.broken.is_none()
         {
+            let piece = match state.client.cutter.next() {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(error) => {
+                    (state.heard_out, state.broken) = (true, Some(Box::new(violation(&error))));
+                    break;
+                }
+            };
             if matches!(piece, Piece::Dropped { .. }) {
                 count(&self.judge.gate.metrics.dropped);
             }

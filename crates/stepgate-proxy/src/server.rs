@@ -471,7 +471,9 @@ fn random<const N: usize>(gate: &Gate) -> Result<[u8; N], Refused> {
 
 fn too_many(gate: &Gate) -> Refused {
     count(&gate.metrics.too_many);
-    let problem = Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions");
+    let problem = Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions").with_hint(
+        "Try again when others have disconnected; the gate's operator sets the limit (limits.sessions).",
+    );
     Refused::new(NoEntry::TooManySessions, problem)
 }
 

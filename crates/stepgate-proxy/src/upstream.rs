@@ -218,6 +218,13 @@ impl UpstreamError {
                 )
                 .with_detail("User does not have CONNECT privilege.")
             },
+            "55000" => Problem {
+                bare: true,
+                ..Problem::fatal(
+                    SqlState::NOT_IN_PREREQUISITE_STATE,
+                    format!("database \"{database}\" is not currently accepting connections"),
+                )
+            },
             // It is not let in whatever it does.
             _ if state.starts_with("28") => cannot(SqlState::CONNECTION_FAILURE)
                 .with_detail("The server behind the gate does not let it in.")

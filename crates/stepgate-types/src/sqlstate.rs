@@ -23,6 +23,8 @@ impl SqlState {
     pub const UNDEFINED_DATABASE: Self = Self("3D000");
     /// `42501` insufficient_privilege: denied.
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    /// `ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`.
+    pub const NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
     /// `42704` undefined_object: a setting that does not exist.
     pub const UNDEFINED_OBJECT: Self = Self("42704");
     /// `53200` out_of_memory: there is no room for a large message now.

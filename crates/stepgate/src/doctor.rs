@@ -15,7 +15,7 @@ use crate::exposure::{self, Exposed};
 use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::operator::{self, Link, Operator};
-use crate::{check, deliver, rules, upstreams};
+use crate::{check, deliver, rules, upstreams, wildcard};
 
 /// How long a database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -25,6 +25,10 @@ const DISK: (u64, u64) = (256 * 1024 * 1024, 2 * 1024 * 1024 * 1024);
 
 /// How far the clocks of gate and server may be apart: half a step of TOTP.
 const CLOCK_SECONDS: f64 = 15.0;
+
+/// What to do where nothing of a wildcard was looked at.
+const LATER: &str =
+    "let its catalog role connect to the database `postgres`, or have the map name one that it stands for";
 
 /// Examines.
 pub(crate) fn run(config: &Path, args: &ListArgs) -> Result<(), Failure> {
@@ -44,11 +48,29 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
     let Ok(runtime) = runtime else { return findings.fail("databases", "cannot start", None) };
     let map = rules::load_map(&config.map).ok();
     let rules = rules::load(config).ok();
+    let mut all = upstreams::concrete(upstreams, map.as_ref());
     for wild in upstreams.iter().filter(|upstream| is_wildcard(&upstream.name)) {
-        let detail = "looked at as far as the map names databases that it stands for".to_owned();
-        findings.ok(&format!("database {}", wild.name), detail);
+        let name = format!("database {}", wild.name);
+        let is_of = |upstream: &UpstreamConfig| {
+            upstreams::entry(upstreams, &upstream.name).is_some_and(|entry| entry.name == wild.name)
+        };
+        let found = runtime.block_on(async {
+            let one = tokio::time::timeout(TIMEOUT, wildcard::one_of(wild, upstreams));
+            one.await.unwrap_or_else(|_| Err(format!("no answer within {} seconds", TIMEOUT.as_secs())))
+        });
+        match found {
+            _ if all.iter().any(is_of) => findings.ok(&name, "those that the map names are looked at"),
+            Ok(Some(upstream)) => {
+                findings.ok(&name, format!("{} is looked at, as one that it stands for", upstream.name));
+                all.push(upstream);
+            }
+            Ok(None) => {
+                findings.warn(&name, "it stands for none at this moment: nothing was looked at", LATER)
+            }
+            Err(failure) => findings.warn(&name, format!("nothing was looked at: {failure}"), LATER),
+        }
     }
-    for upstream in &upstreams::concrete(upstreams, map.as_ref()) {
+    for upstream in &all {
         for (number, role) in upstream.roles.iter().enumerate() {
             let looked = runtime.block_on(async {
                 tokio::time::timeout(TIMEOUT, look(upstream, &role.credentials, map.as_ref())).await

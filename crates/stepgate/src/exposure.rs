@@ -114,6 +114,10 @@ async fn powers(connection: &mut Upstream) -> Result<Vec<String>, UpstreamError>
     let row = rows.into_iter().next().unwrap_or_default();
     let cell = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
     let mut powers = Vec::new();
+    if cell(0) == "t" {
+        // It counts as a member of every role, and needs none of them.
+        return Ok(vec![format!("is {}", ATTRIBUTES[0].1)]);
+    }
     for (number, (_, what)) in ATTRIBUTES.iter().enumerate() {
         match (cell(2 * number), cell(2 * number + 1)) {
             ("t", _) => powers.push(format!("is {what}")),

@@ -34,6 +34,7 @@ mod system;
 mod upstreams;
 mod url;
 mod user;
+mod wildcard;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -48,6 +48,12 @@ pub(crate) fn concrete(upstreams: &[UpstreamConfig], map: Option<&Map>) -> Vec<U
     own.chain(wild).collect()
 }
 
+/// The entry that is for a database of that name: its own, or a wildcard.
+pub(crate) fn entry<'u>(upstreams: &'u [UpstreamConfig], name: &str) -> Option<&'u UpstreamConfig> {
+    let best = best_for(upstreams.iter().map(|upstream| upstream.name.as_str()), name)?;
+    upstreams.iter().find(|upstream| upstream.name == best)
+}
+
 /// The database of that name, as its own entry or a wildcard's has it.
 pub(crate) fn of(config: &Config, name: &str) -> Result<UpstreamConfig, Failure> {
     let known = best_for(config.databases.keys().map(String::as_str), name);
@@ -57,7 +63,8 @@ pub(crate) fn of(config: &Config, name: &str) -> Result<UpstreamConfig, Failure>
     Ok(named(&one(known, entry)?, name))
 }
 
-fn named(template: &UpstreamConfig, name: &str) -> UpstreamConfig {
+/// The database of that name, as this entry has it.
+pub(crate) fn named(template: &UpstreamConfig, name: &str) -> UpstreamConfig {
     if is_wildcard(&template.name) {
         UpstreamConfig { name: name.to_owned(), dbname: name.to_owned(), ..template.clone() }
     } else {

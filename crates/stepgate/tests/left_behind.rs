@@ -194,6 +194,47 @@ fn what_is_sent_before_a_goodbye_is_answered_and_recorded() {
     assert!(of("session.closed").iter().all(|record| record["reason"] == "terminate"));
 }
 
+/// PostgreSQL finds out that something is no message when it comes to it.
+#[test]
+fn what_is_sent_before_something_that_is_no_message_is_done_and_answered() {
+    let (world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    let insert = "insert into marks values ('broken')";
+    let named =
+        [frame(b'P', &[&b"s\0"[..], insert.as_bytes(), b"\0\0\0"].concat()), frame(b'S', b"")].concat();
+    let its = [frame(b'B', b"\0s\0\0\0\0\0\0\0"), frame(b'E', &[0; 5]), frame(b'S', b"")].concat();
+    let sleeps = [query("select pg_sleep(1)"), query(insert)].concat();
+    let mut many = 0;
+    for (sent, tags) in [
+        (query(insert), "CZE"),
+        (extended(insert), "12CZE"),
+        ([named, its].concat(), "1Z2CZE"),
+        (sleeps, "TDCZCZE"),
+        ([query("begin"), query(insert), query("commit")].concat(), "CZCZCZE"),
+    ] {
+        for broken in [&b"\x01\0\0\0\x04"[..], b"Q\0\0\0\x01", b"Q\x7f\xff\xff\xff"] {
+            let mut session = open(&runtime, &world, &dana);
+            send(&runtime, &mut session, &[&sent, broken].concat());
+            let mut replies = session.leftover.split().to_vec();
+            runtime.block_on(session.stream.read_to_end(&mut replies)).unwrap();
+            many += 1;
+            assert_eq!((tags_of(&replies).as_str(), marks(&world, "broken")), (tags, many));
+        }
+    }
+    // Nothing comes before it, or nothing that is more than begun.
+    for (sent, tags) in [(Vec::new(), "E"), ([parse(insert), execute()].concat(), "E")] {
+        let mut session = open(&runtime, &world, &dana);
+        send(&runtime, &mut session, &[&sent[..], b"\x01\0\0\0\x04"].concat());
+        let mut replies = session.leftover.split().to_vec();
+        runtime.block_on(session.stream.read_to_end(&mut replies)).unwrap();
+        assert_eq!((tags_of(&replies).as_str(), marks(&world, "broken")), (tags, many));
+    }
+    until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
+    let records = world.records();
+    let closed = records.iter().filter(|record| record["type"] == "session.closed");
+    assert!(closed.clone().count() == 17 && closed.clone().all(|record| record["reason"] == "protocol"));
+}
+
 /// The tags of whole messages.
 fn tags_of(mut messages: &[u8]) -> String {
     let mut tags = String::new();

@@ -106,7 +106,10 @@ impl Drive {
         }
         let waits = state.hold.is_some() || state.pending.is_some() || state.approved.is_some();
         if state.heard_out && state.ending.is_none() && !waits && self.session.has_done_all() {
-            state.ending = Some("client-gone");
+            match state.broken.take() {
+                Some(problem) => self.end(state, &problem, "protocol"),
+                None => state.ending = Some("client-gone"),
+            }
         }
     }
 

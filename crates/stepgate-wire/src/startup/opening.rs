@@ -39,7 +39,7 @@ impl Opening {
         if opening.user.is_empty() {
             return Err(Problem::fatal(
                 SqlState::INVALID_AUTHORIZATION,
-                "no user name specified in startup packet",
+                "no PostgreSQL user name specified in startup packet",
             ));
         }
         if opening.database.is_empty() {

@@ -230,7 +230,7 @@ async fn serve(
     let watchdog = tokio::spawn(notify::feed_watchdog());
     notify::ready();
 
-    tasks.spawn(warnings::look(Arc::clone(&gate), wait_for(shutdown.clone())));
+    tasks.spawn(warnings::watch(Arc::clone(&gate), wait_for(shutdown.clone())));
 
     let why = match early {
         Some(why) => why,

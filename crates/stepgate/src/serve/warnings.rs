@@ -1,46 +1,91 @@
-//! What the operator should know about the servers behind, told once at the start. The gate does not wait for it.
+//! What the operator should know about the databases behind, told once of each: of those that are there at the start, of
+//! those that come by a reload, and of those of a wildcard once somebody has asked for them. The gate does not wait for it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use stepgate_proxy::{Gate, UpstreamError, connect};
+use stepgate_proxy::{Database, Gate, UpstreamError, connect};
+use stepgate_types::best_for;
 
 use crate::exposure;
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Looks at each server once, unless the gate is `stopped` meanwhile.
-pub(super) async fn look(gate: Arc<Gate>, stopped: impl Future<Output = ()>) {
+/// How often it is looked for databases that have come.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// The most that is remembered as told. Beyond that some of it may be told again.
+const MAX_TOLD: usize = 4_096;
+
+/// What was looked at and told.
+#[derive(Default)]
+struct Told {
+    looked_at: BTreeMap<String, Weak<Database>>,
+    /// By database.
+    told: BTreeSet<(String, String)>,
+}
+
+/// Looks at each database that comes, until the gate is `stopped`.
+pub(super) async fn watch(gate: Arc<Gate>, stopped: impl Future<Output = ()>) {
     let all = async {
-        for database in gate.databases() {
-            let (upstream, rules) = (&database.config, gate.rules());
-            let mut told = BTreeSet::new();
-            for role in upstream.roles.iter().map(|role| &*role.credentials) {
-                let look = async {
-                    let mut connection = connect(upstream, role, &[]).await?;
-                    exposure::look(&mut connection, upstream, &role.user, Some(rules.map())).await
-                };
-                match tokio::time::timeout(TIMEOUT, look).await {
-                    // What is true of the server is found by each of them.
-                    Ok(Ok(exposed)) => {
-                        for exposure in exposed.found {
-                            if told.insert(exposure.detail.clone()) {
-                                let (name, hint) = (&upstream.name, exposure.hint);
-                                tracing::warn!(database = %name, hint, "{}", exposure.detail);
-                            }
-                        }
-                    }
-                    Ok(Err(error)) => not_looked(&upstream.name, &error),
-                    Err(_) => not_looked(&upstream.name, &UpstreamError::Timeout(TIMEOUT.as_secs())),
+        let mut told = Told::default();
+        loop {
+            for database in gate.databases() {
+                if told.is_new(&database) {
+                    told.look(&gate, &database).await;
                 }
             }
+            tokio::time::sleep(AGAIN).await;
         }
     };
     tokio::select! {
         () = all => {}
         () = stopped => {}
+    }
+}
+
+impl Told {
+    /// Whether it was not looked at since it was opened.
+    fn is_new(&mut self, database: &Arc<Database>) -> bool {
+        let this = Arc::downgrade(database);
+        self.looked_at.retain(|_, other| other.strong_count() > 0);
+        let before = self.looked_at.insert(database.config.name.clone(), this);
+        before.is_none_or(|before| !std::ptr::eq(before.as_ptr(), Arc::as_ptr(database)))
+    }
+
+    async fn look(&mut self, gate: &Gate, database: &Database) {
+        let (upstream, rules) = (&database.config, gate.rules());
+        if best_for(rules.map().databases(), &upstream.name).is_none() {
+            let detail = "the map says nothing of it: nothing in it counts as personal data";
+            self.tell(&upstream.name, detail, "label its columns");
+        }
+        for role in upstream.roles.iter().map(|role| &*role.credentials) {
+            let look = async {
+                let mut connection = connect(upstream, role, &[]).await?;
+                exposure::look(&mut connection, upstream, &role.user, Some(rules.map())).await
+            };
+            match tokio::time::timeout(TIMEOUT, look).await {
+                // What is true of the server is found by each of them.
+                Ok(Ok(exposed)) => {
+                    for exposure in exposed.found {
+                        self.tell(&upstream.name, &exposure.detail, exposure.hint);
+                    }
+                }
+                Ok(Err(error)) => not_looked(&upstream.name, &error),
+                Err(_) => not_looked(&upstream.name, &UpstreamError::Timeout(TIMEOUT.as_secs())),
+            }
+        }
+    }
+
+    fn tell(&mut self, database: &str, detail: &str, hint: &str) {
+        if self.told.len() >= MAX_TOLD {
+            self.told.clear();
+        }
+        if self.told.insert((database.to_owned(), detail.to_owned())) {
+            tracing::warn!(database, hint, "{detail}");
+        }
     }
 }
 

@@ -66,6 +66,56 @@ fn a_wildcard_stands_for_what_the_server_has_and_labels_go_by_the_real_name() {
 }
 
 #[test]
+fn a_role_that_may_too_much_is_told_of_by_doctor_and_once_a_wildcards_database_is_asked_for() {
+    let mut world = tenants("  \"app_*\": {REST, dbname: \"*\"}\n  \"none_*\": {REST, dbname: \"*\"}\n");
+    world.cluster.psql("shop", "alter role stepgate_analyst createrole").unwrap();
+    // The map names `app_2`, not `app_1`; nothing at all of what `none_*` stands for is there.
+    let told = |world: &World| world.gate.run(["doctor"], "").unwrap().text();
+    let said = told(&world);
+    assert!(said.contains("those that the map names are looked at"), "{said}");
+    assert!(said.contains("stands for none at this moment: nothing was looked at"), "{said}");
+    let map = world.gate.directory().join("policies/pii-map.yaml");
+    let text = std::fs::read_to_string(&map).unwrap();
+    std::fs::write(&map, text.replace("  app_2:\n    public.people: {}\n", "")).unwrap();
+    let said = told(&world);
+    assert!(said.contains("app_1 is looked at, as one that it stands for"), "{said}");
+    assert!(said.contains("rights app_1") && said.contains("is able to make roles (CREATEROLE)"), "{said}");
+    world.gate.serve().unwrap();
+    let logged = |world: &World, database: &str| {
+        let is_it = |line: &&str| line.contains("CREATEROLE") && line.contains(database);
+        world.gate.log().lines().filter(is_it).count()
+    };
+    let dana = world.dana();
+    until("the named one is told of", SOON, || logged(&world, "shop") == 1).unwrap();
+    assert_eq!(logged(&world, "app_1"), 0);
+    let mut first = world.psql_in(&dana, "app_1");
+    assert!(first.run("select 1;").unwrap().is_ok());
+    until("the wildcard's is told of", SOON, || logged(&world, "app_1") == 1).unwrap();
+    // And one that a reload brings, of which the map says nothing.
+    let port = world.cluster.port();
+    let entry = format!(
+        "databases:\n  spare: {{host: 127.0.0.1, port: {port}, sslmode: disable, user: stepgate_analyst, \
+         password_file: secrets/shop, dbname: other}}\n"
+    );
+    world.edit("databases:\n", &entry);
+    world.reload();
+    until("what came by a reload is told of", SOON, || logged(&world, "spare") == 1).unwrap();
+    let log = world.gate.log();
+    let silent = log.lines().find(|line| line.contains("the map says nothing of it")).unwrap();
+    assert!(silent.contains("spare"), "{silent}");
+    assert_eq!((logged(&world, "shop"), logged(&world, "app_1")), (1, 1), "{log}");
+}
+
+#[test]
+fn a_database_that_takes_nobody_in_says_so_in_postgresqls_words() {
+    let mut world = tenants("  \"app_*\": {REST, dbname: \"*\"}\n");
+    world.gate.serve().unwrap();
+    world.cluster.psql("shop", "alter database app_1 allow_connections false").unwrap();
+    let (is_in, text) = world.connects(&world.dana(), "app_1");
+    assert!(!is_in && text.contains("database \"app_1\" is not currently accepting connections"), "{text}");
+}
+
+#[test]
 fn a_name_that_the_server_refuses_for_what_it_is_reaches_no_log() {
     let mut world = tenants("  \"app_*\": {REST, dbname: \"*\"}\n");
     let file = world.cluster.psql("shop", "show hba_file").unwrap();
