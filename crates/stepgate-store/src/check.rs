@@ -16,7 +16,7 @@ use crate::beside::has_blobs;
 use crate::check_beside::check_beside;
 use crate::gather::{Changed, Gather};
 use crate::index::Comparison;
-use crate::keeper::{compare, compare_hashes};
+use crate::keeper::{compare, compare_hashes, without_offsets};
 use crate::layout::{Layout, Used};
 use crate::open::first_there;
 use crate::scan::{Damage, End, Found, Scan, file_header, file_name};
@@ -232,7 +232,7 @@ impl Check<'_> {
         let scan = Scan::from_file(self.dir, self.log_id, floor);
         let mut scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
         let mut indexes = Comparison::new(self.dir, self.log_id);
-        let (mut unsound, mut torn, mut wrong_index) = (None, 0, None);
+        let (mut unsound, mut torn, mut wrong_index, mut half_deleted) = (None, 0, None, None);
         let mut sealed = seals.seals.iter().filter(|seal| seal.first >= floor).peekable();
         let mut gathered: Option<(Gather, u64)> = None;
         while chain.next() < self.end {
@@ -271,7 +271,8 @@ impl Check<'_> {
             {
                 let made = gather.finish(&self.dir.join(file_name(seal.first))).map_err(Failure::files)?;
                 if made.seal.roots == seal.roots && unsound.is_none() {
-                    compare(self.dir, &made, seal).map_err(Failure::files)?;
+                    let is_whole = compare(self.dir, &made, seal).map_err(Failure::files)?;
+                    half_deleted = (!is_whole).then_some(seal).or(half_deleted);
                 }
             }
         }
@@ -296,6 +297,10 @@ impl Check<'_> {
             return Err(Failure::record(tree.size, why));
         }
         let pruned = said.explain(floor, at_floor)?;
+        // A stop in the middle of deleting leaves records whose offsets are gone already, before what was to be deleted ends.
+        if let Some(seal) = half_deleted.filter(|seal| seal.end > said.pruned_to()) {
+            return Err(Failure::files(without_offsets(self.dir, seal.first)));
+        }
         let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
         let records = frontier.end();
         let mut notes = notes(records, covered, self.anchor.is_some(), torn);
@@ -355,6 +360,11 @@ impl Said {
             Event::LogRestored(restored) => self.restored = Some(restored.size),
             _ => {}
         }
+    }
+
+    /// Before which record all were to be deleted.
+    fn pruned_to(&self) -> u64 {
+        self.pruned.as_ref().map_or(0, |pruned| pruned.end)
     }
 
     /// Whether what is missing before `floor` is what retention has deleted; a note of it.

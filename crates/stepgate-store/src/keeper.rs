@@ -427,25 +427,37 @@ pub(crate) fn check_one(shared: &Shared, seals: &[Seal], index: usize) -> Result
         let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, record| {
             time_of(record)
         })?;
-        return compare(dir, &made, seal);
+        return match compare(dir, &made, seal)? {
+            true => Ok(()),
+            false => Err(without_offsets(dir, seal.first)),
+        };
     }
     compare_hashes(dir, seal).map(drop)
 }
 
-/// Holds a seal, and the files beside it, against what its records say.
-pub(crate) fn compare(dir: &Path, made: &Made, seal: &Seal) -> Result<(), String> {
+/// What is said of a segment whose offsets are gone.
+pub(crate) fn without_offsets(dir: &Path, first: u64) -> String {
+    format!("{} is missing", name(&beside(dir, first, OFFSETS)))
+}
+
+/// Holds a seal, and the files beside it, against what its records say. `false`: where its records begin is gone, and all
+/// else is as it was.
+pub(crate) fn compare(dir: &Path, made: &Made, seal: &Seal) -> Result<bool, String> {
     if made.seal.roots != seal.roots || made.seal.end != seal.end {
         return Err(format!("the records of {} are not those that were sealed", file_name(seal.first)));
     }
+    let mut is_whole = true;
     for (what, bytes) in [(HASHES, &made.hashes), (OFFSETS, &made.offsets)] {
         let path = beside(dir, seal.first, what);
-        let found = std::fs::read(&path).map_err(|error| format!("{}: {error}", name(&path)))?;
-        if found != *bytes {
-            return Err(format!("{} was altered", name(&path)));
+        match std::fs::read(&path) {
+            Ok(found) if found == *bytes => {}
+            Ok(_) => return Err(format!("{} was altered", name(&path))),
+            Err(error) if what == OFFSETS && error.kind() == std::io::ErrorKind::NotFound => is_whole = false,
+            Err(error) => return Err(format!("{}: {error}", name(&path))),
         }
     }
     if made.seal == *seal {
-        Ok(())
+        Ok(is_whole)
     } else {
         Err(format!("{} was altered", name(&beside(dir, seal.first, SEAL))))
     }

@@ -136,6 +136,7 @@ fn delete(shared: &Shared, seals: &[Seal], end: u64) -> io::Result<()> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other?,
             }
+            crate::fault::point("prune: half of one deleted");
         }
         // Names go in this order also where the power fails: what is there begins with the first record that is kept.
         sync_dir(dir)?;

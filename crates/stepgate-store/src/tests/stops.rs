@@ -39,6 +39,7 @@ fn a_stop_at_any_step_leaves_a_log_that_goes_on() {
         "seal: finished",
         "prune: recorded",
         "prune: deleted",
+        "prune: half of one deleted",
         "prune: one deleted",
         "backup: sealed copied",
         "backup: finished",
