@@ -21,7 +21,7 @@ DEMO ?=
 demo:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
-	@$(CARGO) build --locked -p stepgate
+	@$(CARGO) build --locked --workspace --bin stepgate
 	@exec "$(TARGET)/debug/stepgate" demo $(DEMO)
 
 test:
@@ -59,7 +59,7 @@ power-cuts:
 fuzz:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
-	@STEPGATE_FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --locked -p stepgate-sql -p stepgate-session --test fuzz -- --nocapture
+	@STEPGATE_FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --locked --workspace --test fuzz -- --nocapture
 
 soak:
 	@tests/tools/libclang.sh

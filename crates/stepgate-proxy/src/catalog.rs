@@ -1,6 +1,9 @@
 //! Reading the catalog.
 
-use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows, SIZES_QUERY};
+use stepgate_sql::{
+    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows, SIZES_QUERY,
+    TEMPORARY_FINGERPRINT_QUERY,
+};
 use stepgate_store::LogError;
 
 use crate::upstream::simple_queries;
@@ -172,6 +175,14 @@ pub async fn server_identity(upstream: &mut Upstream) -> Result<ServerIdentity, 
 async fn one(upstream: &mut Upstream, query: &str) -> Result<String, UpstreamError> {
     let mut cells = simple_query(upstream, query).await?.into_iter().flatten();
     Ok(cells.next().flatten().unwrap_or_default())
+}
+
+/// What changes whenever something temporary does, whosever it is.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn temporary(upstream: &mut Upstream) -> Result<String, UpstreamError> {
+    one(upstream, TEMPORARY_FINGERPRINT_QUERY).await
 }
 
 /// What somebody has locked for themselves alone.

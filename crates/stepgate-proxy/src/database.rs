@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tracing::Instrument as _;
 
 use crate::binding::{self, StoredBindings};
-use crate::catalog::sizes;
+use crate::catalog::{sizes, temporary};
 use crate::databases::Use;
 use crate::planner::Planner;
 use crate::taint::SharedTaints;
@@ -132,6 +132,8 @@ struct Reader {
     bound_with: Taints,
     lost: BTreeSet<RelationName>,
     fingerprint: Option<Fingerprint>,
+    /// What was temporary then.
+    temporary: Option<String>,
     /// What was locked, if that kept some view from being read.
     locks: Option<String>,
     /// How large tables were, and when that was asked.
@@ -142,13 +144,41 @@ struct Reader {
     failed: Option<Instant>,
 }
 
+/// What a catalog may be left unread for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unless {
+    /// Nothing: what no fingerprint tells of may have changed.
+    Never,
+    /// It is the same, temporary objects apart.
+    Same,
+    /// It is the same, with all that is temporary.
+    AllSame,
+}
+
+/// How the server says that its catalog is.
+struct Now {
+    fingerprint: Fingerprint,
+    temporary: Option<String>,
+}
+
+impl Now {
+    async fn ask(connection: &mut Upstream, unless: Unless) -> Result<Self, UpstreamError> {
+        let fingerprint = fingerprint(connection).await?;
+        let temporary = if unless == Unless::AllSame { Some(temporary(connection).await?) } else { None };
+        Ok(Self { fingerprint, temporary })
+    }
+}
+
 impl Reader {
     /// Whether the catalog is not what it was, or could be read further than it was.
-    async fn has_changed(&self, connection: &mut Upstream) -> Result<bool, UpstreamError> {
-        let moved = self.fingerprint.as_ref() != Some(&fingerprint(connection).await?);
+    async fn has_changed(&self, connection: &mut Upstream, now: &Now) -> Result<bool, UpstreamError> {
+        let other = |temporary: &String| self.temporary.as_ref() != Some(temporary);
+        if self.fingerprint.as_ref() != Some(&now.fingerprint) || now.temporary.as_ref().is_some_and(other) {
+            return Ok(true);
+        }
         match &self.locks {
-            Some(known) if !moved => Ok(known != &locks(connection).await?),
-            _ => Ok(moved),
+            Some(known) => Ok(known != &locks(connection).await?),
+            None => Ok(false),
         }
     }
 }
@@ -202,6 +232,7 @@ impl Database {
             bound_with: Taints::default(),
             lost: BTreeSet::new(),
             fingerprint: None,
+            temporary: None,
             locks: None,
             sizes: None,
             asked: None,
@@ -304,7 +335,7 @@ impl Database {
         }
         let view = match self.still(&mut reader).await {
             Some(view) => view,
-            None => self.load_with(&mut reader).await?,
+            None => self.load_with(&mut reader, Unless::Never).await?,
         };
         self.awake.send_replace(true);
         Ok(view)
@@ -315,21 +346,21 @@ impl Database {
         self.awake.subscribe()
     }
 
-    /// Loads the catalog again.
+    /// Loads the catalog again, unless nothing in it has changed, not even what is temporary.
     ///
     /// # Errors
     /// See [`CatalogError`]; the catalog that was known stays.
     pub async fn load(&self) -> Result<Arc<View>, CatalogError> {
         let mut reader = self.reader.lock().await;
-        self.load_with(&mut reader).await
+        self.load_with(&mut reader, Unless::AllSame).await
     }
 
-    async fn load_with(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
-        let mut loaded = self.try_load(reader).await;
+    async fn load_with(&self, reader: &mut Reader, unless: Unless) -> Result<Arc<View>, CatalogError> {
+        let mut loaded = self.try_load(reader, unless).await;
         for attempt in 1..ATTEMPTS {
             if loaded.as_ref().is_err_and(CatalogError::is_passing) {
                 tokio::time::sleep(APART * attempt).await;
-                loaded = self.try_load(reader).await;
+                loaded = self.try_load(reader, unless).await;
             }
         }
         reader.failed = loaded.is_err().then(Instant::now);
@@ -350,24 +381,34 @@ impl Database {
         current.map(|current| current.elapsed())
     }
 
-    async fn try_load(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
+    async fn try_load(&self, reader: &mut Reader, unless: Unless) -> Result<Arc<View>, CatalogError> {
         if self.is_closed() {
             return Err(CatalogError::Closed);
         }
-        // Taken out, so that a connection that failed half-way is never used again.
-        let (mut connection, is_same) = match reader.connection.take() {
-            Some(connection) => (connection, std::mem::take(&mut reader.has_read)),
-            None => (connect_for_catalog(&self.config).await?, false),
-        };
         // Asked first: what changes in between is found by the next poll.
         reader.asked = Some(Instant::now());
         let epoch = self.epoch.load(Ordering::SeqCst);
-        let server = server_identity(&mut connection).await?;
-        let (now, locks) = (fingerprint(&mut connection).await?, locks(&mut connection).await?);
-        let same_code = reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now));
+        let has_read = std::mem::take(&mut reader.has_read);
+        let (mut connection, was_there, now) = self.ask(reader, unless).await?;
         let view = self.view();
+        if let Some(view) = view.as_ref().filter(|_| was_there && unless != Unless::Never)
+            && !reader.has_changed(&mut connection, &now).await?
+        {
+            (reader.connection, reader.has_read) = (Some(connection), has_read);
+            self.bind_stored(reader).await?;
+            self.looked_at.fetch_max(epoch, Ordering::SeqCst);
+            return Ok(Arc::clone(view));
+        }
+        let server = server_identity(&mut connection).await?;
+        let locks = locks(&mut connection).await?;
+        let temporary = match now.temporary {
+            None => temporary(&mut connection).await?,
+            Some(temporary) => temporary,
+        };
+        let same_code =
+            reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now.fingerprint));
         let before = view.as_deref().filter(|_| same_code).map(|view| &*view.catalog);
-        let known = view.as_deref().filter(|_| is_same).map(|view| &*view.catalog);
+        let known = view.as_deref().filter(|_| was_there && has_read).map(|view| &*view.catalog);
         let catalog = Arc::new(load_from(&mut connection, before, known).await?);
         // What was stored since in a table that has another name by now, was stored under the name of before.
         if reader.server.as_ref() == Some(&server) {
@@ -376,11 +417,24 @@ impl Database {
         reader.server = Some(server);
         self.bind(&catalog, reader).await?;
         (reader.connection, reader.has_read) = (Some(connection), true);
-        reader.fingerprint = Some(now);
+        (reader.fingerprint, reader.temporary) = (Some(now.fingerprint), Some(temporary));
         reader.locks = catalog.has_locked().then_some(locks);
         let view = self.set(catalog, reader);
         self.looked_at.fetch_max(epoch, Ordering::SeqCst);
         Ok(view)
+    }
+
+    /// Asks the server how its catalog is: over the connection there is, or another if that has failed; with it, whether it
+    /// was there. It is taken out, so that one that failed half-way is never used again.
+    async fn ask(&self, reader: &mut Reader, unless: Unless) -> Result<(Upstream, bool, Now), UpstreamError> {
+        if let Some(mut connection) = reader.connection.take()
+            && let Ok(now) = Now::ask(&mut connection, unless).await
+        {
+            return Ok((connection, true, now));
+        }
+        let mut connection = connect_for_catalog(&self.config).await?;
+        let now = Now::ask(&mut connection, unless).await?;
+        Ok((connection, false, now))
     }
 
     /// Takes new rules into use.
@@ -484,7 +538,7 @@ impl Database {
         reader.connection = Some(connection);
         let before = reader.sizes.replace((now.clone(), Instant::now()));
         match before {
-            Some((before, _)) if before != now => self.load_with(&mut reader).await.map(drop),
+            Some((before, _)) if before != now => self.load_with(&mut reader, Unless::Never).await.map(drop),
             _ => Ok(()),
         }
     }
@@ -531,20 +585,6 @@ impl Database {
         if reader.asked.is_some_and(|asked| asked >= moment) && reader.fingerprint.is_some() {
             return Ok(());
         }
-        reader.asked = Some(Instant::now());
-        let epoch = self.epoch.load(Ordering::SeqCst);
-        if let (Some(mut connection), Some(_)) = (reader.connection.take(), self.view()) {
-            // A connection that fails is dropped, and the load opens another.
-            if let Ok(changed) = reader.has_changed(&mut connection).await {
-                reader.connection = Some(connection);
-                if !changed {
-                    self.bind_stored(&mut reader).await?;
-                    self.looked_at.fetch_max(epoch, Ordering::SeqCst);
-                    self.is_current();
-                    return Ok(());
-                }
-            }
-        }
-        self.load_with(&mut reader).await.map(drop)
+        self.load_with(&mut reader, Unless::Same).await.map(drop)
     }
 }

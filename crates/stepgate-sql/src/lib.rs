@@ -40,7 +40,7 @@ pub use analyze::{analyze, analyze_at_once};
 pub use binding::{Binding, Bindings, Classes, Followed, Place};
 pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY,
-    ListedColumn, ListedTable, Rows, SIZES_QUERY,
+    ListedColumn, ListedTable, Rows, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY,
 };
 pub use creations::Creations;
 pub use encoding::{ClientEncoding, SingleByte};

@@ -113,6 +113,11 @@ fn the_fingerprint_of_the_catalog_changes_with_any_object_and_only_then() {
         "create schema fresh",
         "drop view v_more",
         "alter table training.more add check (a > 0)",
+        "create unique index more_a on training.more (a)",
+        "drop index training.more_a",
+        "create language other handler plpgsql_call_handler",
+        "create extension pg_trgm",
+        "alter extension pg_trgm drop function show_limit()",
     ] {
         cluster.psql("clinic", change).expect(change);
         let after = ask();

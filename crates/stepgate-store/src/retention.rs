@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use stepgate_record::{Event, Frontier, Pruned};
 use stepgate_types::Who;
 
-use crate::archive::beside;
+use crate::archive::{beside, numbered};
 use crate::files::sync_dir;
 use crate::gather::{OFFSETS, Seal};
 use crate::keeper::{Hand, before, check_one, floor};
@@ -162,6 +163,16 @@ pub(crate) fn settle(shared: &Shared) -> Result<(), String> {
     if floor < pruned {
         let seals = shared.archive.seals();
         delete(shared, &seals, pruned).map_err(|error| format!("records cannot be deleted: {error}"))?;
+    }
+    sweep(shared.records.dir(), pruned).map_err(|error| format!("files cannot be deleted: {error}"))
+}
+
+/// Deletes what lay beside records that are gone: where the power failed, names of one segment may go in any order.
+fn sweep(dir: &Path, end: u64) -> io::Result<()> {
+    for what in [OFFSETS, INDEX] {
+        for first in numbered(dir, what)?.into_iter().filter(|first| *first < end) {
+            fs::remove_file(beside(dir, first, what))?;
+        }
     }
     Ok(())
 }

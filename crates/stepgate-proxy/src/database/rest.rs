@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Database, Reader, View};
+use super::{Database, Now, Reader, Unless, View};
 use crate::catalog::sizes;
 use crate::{Upstream, UpstreamError, connect_for_catalog, server_identity};
 
@@ -35,7 +35,7 @@ impl Database {
         reader.asked = Some(Instant::now());
         let looked = match self.unchanged(&reader).await {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => self.load_with(&mut reader).await.map(drop),
+            Ok(None) => self.load_with(&mut reader, Unless::Never).await.map(drop),
             Err(error) => Err(error.into()),
         };
         reader.connection = None;
@@ -77,7 +77,11 @@ impl Database {
         let Some(view) = self.view() else { return Ok(None) };
         let mut connection = connect_for_catalog(&self.config).await?;
         let is_it = server_identity(&mut connection).await.is_ok_and(|server| server == view.server);
-        let same = is_it && reader.has_changed(&mut connection).await.is_ok_and(|changed| !changed);
+        let same = is_it
+            && match Now::ask(&mut connection, Unless::Same).await {
+                Ok(now) => reader.has_changed(&mut connection, &now).await.is_ok_and(|changed| !changed),
+                Err(_) => false,
+            };
         Ok(same.then_some(connection))
     }
 }

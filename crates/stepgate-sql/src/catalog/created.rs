@@ -67,20 +67,13 @@ impl Catalog {
         for (at, column) in columns.iter().enumerate() {
             let number = i32::try_from(at).ok()?.saturating_add(1);
             relation.column_index.insert(column.clone(), at);
-            relation.columns.push(Column {
-                name: column.clone(),
-                number,
-                not_null: false,
-                of: ColumnType::default(),
-                sources: Vec::new(),
-                reads: match holds {
-                    Some(each) if each.is_empty() => Vec::new(),
-                    Some(each) => self.refs(each.get(at)?)?,
-                    None => self.refs(&all)?,
-                },
-                compared: Vec::new(),
-                shows: None,
-            });
+            let reads = match holds {
+                Some(each) if each.is_empty() => Vec::new(),
+                Some(each) => self.refs(each.get(at)?)?,
+                None => self.refs(&all)?,
+            };
+            let known = Column::new(column, number, false, ColumnType::default());
+            relation.columns.push(Column { reads, ..known });
             self.words.insert(column.clone());
         }
         self.words.insert(name.name.clone());

@@ -1,7 +1,6 @@
 //! All functions by name: some thousands, nearly all of them the server's own. To read them is most of what reading the
 //! catalog costs, so that snapshots share them for as long as none has changed.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -68,23 +67,14 @@ impl Functions {
     }
 }
 
-impl CatalogQuery {
-    /// What to ask where a snapshot that was read over the same connection is known: functions are answered with nothing if
-    /// they are the same.
-    #[must_use]
-    pub fn sql_after(&self, known: Option<&Catalog>) -> Cow<'static, str> {
-        let version = known.map(|known| known.functions.version.as_str());
-        // It stands in a literal.
-        let plain = |version: &&str| version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'/');
-        match version.filter(plain) {
-            Some(version) if self.name == FUNCTIONS && !version.is_empty() => {
-                let Self { sql, .. } = self;
-                format!("select * from ({sql}) f where {FUNCTIONS_VERSION} is distinct from '{version}'")
-                    .into()
-            }
-            _ => self.sql.into(),
-        }
-    }
+/// What asks for all functions, unless they are the same as in a snapshot that was read over the same connection.
+pub(super) fn sql_after(query: &CatalogQuery, known: &Catalog) -> Option<String> {
+    let version = known.functions.version.as_str();
+    // It stands in a literal.
+    let is_plain = version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'/');
+    let CatalogQuery { name, sql } = query;
+    (*name == FUNCTIONS && is_plain && !version.is_empty())
+        .then(|| format!("select * from ({sql}) f where {FUNCTIONS_VERSION} is distinct from '{version}'"))
 }
 
 #[cfg(test)]

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use stepgate_types::RelationName;
 
 use super::functions::Functions;
-use super::relation::{Action, Column, ColumnType, Name, Referred, Unique};
+use super::relation::{Action, Column, Name, Referred, Unique};
 use super::routine::Body;
-use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, view};
+use super::{
+    Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, columns, view,
+};
 
 /// The answers do not fit [`super::CATALOG_QUERIES`]: a mistake of the loader or an unsupported server.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ impl Catalog {
         let answers = Answers(results);
         let mut loader = Loader { catalog: Self::default() };
         loader.relations(&answers)?;
-        loader.columns(&answers)?;
+        columns::load(&mut loader, &answers, known)?;
         loader.generated(&answers)?;
         loader.families(&answers)?;
         loader.constraints(&answers)?;
@@ -84,7 +86,7 @@ pub(super) struct Loader {
     pub(super) catalog: Catalog,
 }
 
-fn number<T: std::str::FromStr>(text: &str, query: &'static str) -> Result<T, CatalogError> {
+pub(super) fn number<T: std::str::FromStr>(text: &str, query: &'static str) -> Result<T, CatalogError> {
     text.parse().map_err(|_| CatalogError { query })
 }
 
@@ -153,27 +155,12 @@ impl Loader {
         Ok(())
     }
 
-    fn columns(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        for row in answers.rows::<5>("columns")? {
-            let [oid, attnum, name, not_null, of] = row?;
-            let (of, modifier) = of.split_once('/').unwrap_or_default();
-            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
-                continue;
-            };
-            relation.column_index.insert(name.to_owned(), relation.columns.len());
-            relation.columns.push(Column {
-                name: name.to_owned(),
-                number: number(attnum, "columns")?,
-                not_null: truth(not_null),
-                of: ColumnType(number(of, "columns")?, number(modifier, "columns")?),
-                sources: Vec::new(),
-                reads: Vec::new(),
-                compared: Vec::new(),
-                shows: None,
-            });
-            self.catalog.words.insert(name.to_owned());
-        }
-        Ok(())
+    /// The next column of a relation.
+    pub(super) fn column(&mut self, of: RelationIndex, column: Column) {
+        let Some(relation) = self.catalog.relations.get_mut(of) else { return };
+        self.catalog.words.insert(column.name.clone());
+        relation.column_index.insert(column.name.clone(), relation.columns.len());
+        relation.columns.push(column);
     }
 
     fn generated(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {

@@ -1,6 +1,7 @@
 //! An immutable snapshot of what the server's catalog says.
 
 mod code;
+mod columns;
 mod created;
 mod functions;
 mod listing;
@@ -14,6 +15,7 @@ mod rows;
 pub(crate) mod trigger;
 mod view;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -26,7 +28,10 @@ use crate::predicate::Pair;
 pub(crate) use code::UserType;
 pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
-pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY, SIZES_QUERY};
+pub use queries::{
+    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY, SIZES_QUERY,
+    TEMPORARY_FINGERPRINT_QUERY,
+};
 use relation::Column;
 pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
 pub(crate) use routine::{Body, Path, Routine};
@@ -51,6 +56,8 @@ pub struct Catalog {
     schemas: BTreeSet<(String, String)>,
     /// `server_version_num`; 0 where it is not known.
     version: u32,
+    /// No transaction of a smaller number was under way (`pg_snapshot_xmin`): all that it wrote is in here, or never will be.
+    since: Option<u64>,
     /// All functions, by name.
     functions: Arc<functions::Functions>,
     /// name → those routines outside pg_catalog, with their schemas.
@@ -95,6 +102,17 @@ pub(crate) enum UserCasts {
     Explicit,
     /// Anywhere.
     Implicit,
+}
+
+impl CatalogQuery {
+    /// What to ask where a snapshot that was read over the same connection is known: functions are answered with nothing if
+    /// they are the same, columns as far as somebody has written those of their relation since.
+    #[must_use]
+    pub fn sql_after(&self, known: Option<&Catalog>) -> Cow<'static, str> {
+        let changed = known
+            .and_then(|known| functions::sql_after(self, known).or_else(|| columns::sql_after(self, known)));
+        changed.map_or(Cow::Borrowed(self.sql), Cow::Owned)
+    }
 }
 
 impl Catalog {

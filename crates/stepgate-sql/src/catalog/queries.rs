@@ -35,7 +35,7 @@ macro_rules! calls {
 /// own (access/transam.h); those of information_schema are among them.
 macro_rules! parts {
     () => {
-        "parts (part, whole) as (select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype >= 12000 \
+        "parts (part, whole) as materialized (select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype >= 12000 \
          union all select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem >= 12000 \
          union all select a.atttypid, c.reltype from pg_catalog.pg_attribute a \
          join pg_catalog.pg_class c on c.oid = a.attrelid \
@@ -79,6 +79,29 @@ macro_rules! functions_version {
     };
 }
 
+/// All columns, in order; `$which`: of those relations alone.
+macro_rules! columns {
+    ($which:literal) => {
+        concat!(
+            "select a.attrelid::text, a.attnum::text, a.attname::text, a.attnotnull::text, \
+             a.atttypid::text || '/' || a.atttypmod \
+             from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
+             where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
+            $which,
+            " order by a.attrelid, a.attnum"
+        )
+    };
+}
+
+/// The columns of relations of which a row of pg_attribute was written by a transaction of number `{since}` or a later one.
+/// `xmin` has the lower half of such a number: what it says is right while fewer than 2^31 transactions have begun since, and
+/// all columns are given once there are half as many. Numbers from before that pass for later ones do no harm.
+pub(super) const COLUMNS_SINCE: &str = columns!(
+    " and a.attrelid = any (array(select b.attrelid from pg_catalog.pg_attribute b \
+     where ((b.xmin::text::pg_catalog.int8 - {since}) & 4294967295) < 2147483648 \
+     or (select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::pg_catalog.int8 - {since} > 1073741824)))"
+);
+
 /// By which a query of all functions is answered with nothing if they are as they were in this version.
 pub(super) const FUNCTIONS_VERSION: &str = functions_version!();
 
@@ -100,13 +123,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
     },
     CatalogQuery {
-        name: "columns",
-        sql: "select a.attrelid::text, a.attnum::text, a.attname::text, a.attnotnull::text, \
-              a.atttypid::text || '/' || a.atttypmod \
-              from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
-              where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S') \
-              order by a.attrelid, a.attnum",
+        name: "snapshot",
+        sql: "select pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text",
     },
+    CatalogQuery { name: "columns", sql: columns!("") },
     CatalogQuery {
         name: "inherits",
         sql: "select inhrelid::text, inhparent::text from pg_catalog.pg_inherits",
@@ -430,24 +450,119 @@ pub const SIZES_QUERY: &str = "select pg_catalog.encode(pg_catalog.sha256(pg_cat
 pub const LOCKS_QUERY: &str =
     concat!("with ", locked!(), " select pg_catalog.string_agg(distinct relation::text, ',') from locked");
 
-/// Two text values, of relations and of code (functions, types, operators, casts, schemas), that change when anything
-/// that [`CATALOG_QUERIES`] reads changes, statistics and temporary objects apart (a session's own it knows by its own
-/// statements). Cheap enough to ask every few seconds: sums of row versions (`xmin`) over user objects.
-pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_catalog.pg_class where relpersistence = 't') \
-    select pg_catalog.concat_ws('/', \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_class where oid >= 16384 and relpersistence <> 't'), \
-    (select pg_catalog.sum((attrelid::text::numeric * 1601 + attnum) * (xmin::text::numeric + 7)) from pg_catalog.pg_attribute where attrelid >= 16384 and attrelid not in (select oid from temp)), \
-    (select pg_catalog.sum(inhrelid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_inherits), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef where adrelid not in (select oid from temp)), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_statistic_ext), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_event_trigger)), \
-    pg_catalog.concat_ws('/', \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384 and typrelid = 0 and typelem = 0), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_operator where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_cast where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%')), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp))";
+/// Numbers of rows and their versions (`xmin`), in whatever order, as one number.
+macro_rules! versions {
+    ($number:literal, $from:literal) => {
+        concat!(
+            "(select pg_catalog.sum(pg_catalog.hashint8extended(",
+            $number,
+            ", xmin::text::pg_catalog.int8)) from pg_catalog.",
+            $from,
+            ")"
+        )
+    };
+}
+
+/// Three text values, of relations, of code (functions, types, operators, casts, schemas) and of views, that change when
+/// anything that [`CATALOG_QUERIES`] reads changes, statistics and temporary objects apart (a session's own it knows by its
+/// own statements). Cheap enough to ask every few seconds.
+pub const CATALOG_FINGERPRINT_QUERY: &str = concat!(
+    "with temp as (select oid from pg_catalog.pg_class where relpersistence = 't') select pg_catalog.concat_ws('/', ",
+    versions!("oid::pg_catalog.int8", "pg_class where oid >= 16384 and relpersistence <> 't'"),
+    ", ",
+    versions!(
+        "attrelid::pg_catalog.int8 * 2048 + attnum",
+        "pg_attribute where attrelid >= 16384 and attnum > 0 and attrelid not in (select oid from temp)"
+    ),
+    ", ",
+    versions!("inhrelid::pg_catalog.int8", "pg_inherits"),
+    ", ",
+    versions!(
+        "indexrelid::pg_catalog.int8",
+        "pg_index where indexrelid >= 16384 and indrelid not in (select oid from temp)"
+    ),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)"
+    ),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_attrdef where adrelid not in (select oid from temp)"),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)"
+    ),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_policy"),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_statistic_ext"),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_event_trigger"),
+    "), pg_catalog.concat_ws('/', ",
+    versions!("oid::pg_catalog.int8", "pg_proc where oid >= 16384"),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_type where oid >= 16384 and typrelid = 0 and typelem = 0"),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_operator where oid >= 16384"),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_cast where oid >= 16384"),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_language"),
+    ", ",
+    // What belongs to an extension.
+    versions!(
+        "classid::pg_catalog.int8 * 4294967296 + objid::pg_catalog.int8",
+        "pg_depend where refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and deptype = 'e'"
+    ),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'"
+    ),
+    "), ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp)"
+    )
+);
+
+/// One text value that changes when anything changes that is temporary, whosever it is.
+pub const TEMPORARY_FINGERPRINT_QUERY: &str = concat!(
+    "with temp (oids) as materialized (select array(select oid from pg_catalog.pg_class where relpersistence = 't')) \
+     select pg_catalog.concat_ws('/', ",
+    versions!("oid::pg_catalog.int8", "pg_class where relpersistence = 't'"),
+    ", ",
+    versions!(
+        "attrelid::pg_catalog.int8 * 2048 + attnum",
+        "pg_attribute where attnum > 0 and attrelid = any ((select oids from temp)::pg_catalog.oid[])"
+    ),
+    ", ",
+    versions!(
+        "indexrelid::pg_catalog.int8",
+        "pg_index where indrelid = any ((select oids from temp)::pg_catalog.oid[])"
+    ),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_constraint where conrelid = any ((select oids from temp)::pg_catalog.oid[])"
+    ),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_attrdef where adrelid = any ((select oids from temp)::pg_catalog.oid[])"
+    ),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_trigger where tgrelid = any ((select oids from temp)::pg_catalog.oid[])"
+    ),
+    ", ",
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_rewrite where ev_class = any ((select oids from temp)::pg_catalog.oid[])"
+    ),
+    ", ",
+    versions!("oid::pg_catalog.int8", "pg_namespace where nspname like 'pg\\_temp\\_%'"),
+    ")"
+);

@@ -134,6 +134,14 @@ pub(crate) struct Column {
     pub(crate) shows: Option<ColumnRef>,
 }
 
+impl Column {
+    /// One of which nothing is known but what pg_attribute has.
+    pub(super) fn new(name: &str, number: i32, not_null: bool, of: ColumnType) -> Self {
+        let (name, sources, reads, compared) = (name.to_owned(), Vec::new(), Vec::new(), Vec::new());
+        Self { name, number, not_null, of, sources, reads, compared, shows: None }
+    }
+}
+
 /// The type of a column, by OID, and its modifier (a length, a precision), -1 if it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ColumnType(pub(crate) u32, pub(crate) i32);

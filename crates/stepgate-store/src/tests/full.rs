@@ -1,5 +1,6 @@
 //! A disk without space: what is queued is kept, nothing new is taken, and the log goes on by itself.
 
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use stepgate_record::{Event, Started};
 use stepgate_types::{SessionId, StatementId};
 
 use super::damage::copy;
+use super::hand_over::{answered, asked, poll};
 use super::log::event;
 use crate::testing::{open, until};
 use crate::wait::block_on;
@@ -119,6 +121,19 @@ fn who_hurries_is_told_before_long_and_what_was_queued_is_written_all_the_same()
     until("space", || !log.has_no_space() && log.backlog() == 0);
     assert_eq!(events(&log)[64..], [event(1)]);
     log.close().unwrap();
+}
+
+#[test]
+fn who_waits_for_a_bell_is_told_before_long_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    at_the_end_of_a_file(&log);
+    log.shared().records.fill(true);
+    let (bell, _answer, _rung) = answered(&log);
+    let (mut release, woken) = asked(&log, &bell, 1).pop().unwrap();
+    until("it is told", || woken.woken() > 0);
+    assert!(matches!(poll(&mut release, &woken), Poll::Ready(Err(LogError::Late))));
+    assert_eq!((woken.woken(), log.shared().marks.waiters()), (1, 0));
 }
 
 #[test]

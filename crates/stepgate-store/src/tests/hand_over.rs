@@ -1,6 +1,8 @@
 //! From those who record to the one who writes, and back.
 
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -8,11 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use stepgate_record::{Event, Fitted, Seal as _, Started, Template};
+use stepgate_testkit::FakeClock;
 use stepgate_types::{SessionId, StatementId};
 
 use super::log::event;
-use crate::pace::IDLE;
-use crate::testing::{open, options};
+use crate::pace::{IDLE, Pace};
+use crate::queue::{Batch, Parcel, Queue, Taken};
+use crate::seal::Watermarks;
+use crate::testing::{open, options, until};
 use crate::wait::block_on;
 use crate::{Bell, Log, LogError, LogOptions, PendingRelease};
 
@@ -20,8 +25,15 @@ fn statement(number: u64) -> StatementId {
     StatementId { session: SessionId::from_bytes([7; 16]), number }
 }
 
+/// How often somebody was woken.
 #[derive(Default)]
-struct Counts(AtomicU64);
+pub(super) struct Counts(AtomicU64);
+
+impl Counts {
+    pub(super) fn woken(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 impl Wake for Counts {
     fn wake(self: Arc<Self>) {
@@ -91,18 +103,43 @@ fn rounds(log: &Log, sessions: u8, many: u64) {
     }
 }
 
+/// As the writer takes it, which here is this thread.
 #[test]
 fn one_that_goes_on_alone_does_not_wait_for_those_who_were_there_before() {
+    let (queue, marks, clock) = (Queue::new(0, None), Watermarks::new(0, true), FakeClock::default());
+    let mut pace = Pace::default();
+    (0..100).for_each(|_| pace.wrote(Duration::from_millis(10)));
+    let event = Fitted::new(&event(1)).unwrap();
+    // How often the writer puts off what these wait for.
+    let waits = |sessions: u8| {
+        for last in 0..sessions {
+            let parcel = Parcel {
+                events: slice::from_ref(&event),
+                changes: &mut Vec::new(),
+                urgent: true,
+                waits: Some(SessionId::from_bytes([last; 16])),
+                last: false,
+                happened: false,
+                of_accounts: false,
+            };
+            queue.push(parcel, &marks, &clock).unwrap().unwrap();
+        }
+        let (mut batch, before) = (Batch::default(), queue.kept_waiting());
+        assert_eq!(queue.take(&mut batch, &pace), Taken::Batch);
+        queue.kept_waiting() - before
+    };
+    assert_eq!(waits(16), 0, "they are all there");
+    assert!(waits(7) > 0, "there were more a moment ago");
+    let alone: Vec<u64> = (0..100).map(|_| waits(1)).collect();
+    // Until the others are forgotten, some batches later.
+    assert!(alone[0] > 0 && alone[10..].iter().all(|waits| *waits == 0), "{alone:?}");
+}
+
+#[test]
+fn who_comes_when_nobody_has_for_a_while_is_woken_for() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let kept_waiting = || log.shared().queue.kept_waiting();
-    rounds(&log, 16, 20);
-    let many = kept_waiting();
-    rounds(&log, 1, 100);
-    // Until the others are forgotten, some batches later, and not each time.
-    let alone = kept_waiting() - many;
-    assert!(many > 0 && alone < 20, "{many} times with others, {alone} times alone");
-    // And nobody at all: who comes next is woken for, not looked for.
+    rounds(&log, 16, 5);
     thread::sleep(Duration::from_millis(20));
     rounds(&log, 1, 1);
     assert_eq!(log.shared().marks.waiters(), 0);
@@ -149,56 +186,52 @@ fn who_waits_is_woken_once_and_who_has_left_is_forgotten() {
     for release in waiting {
         let _release = block_on(release).unwrap();
     }
-    let woken: Vec<u64> = counts.iter().map(|counts| counts.0.load(Ordering::SeqCst)).collect();
+    let woken: Vec<u64> = counts.iter().map(|counts| counts.woken()).collect();
     assert!(woken.iter().all(|count| *count <= 1), "{woken:?}");
     assert_eq!((woken[0], woken[10], woken[19]), (0, 0, 0), "who has left");
     assert_eq!(log.shared().marks.waiters(), 0);
 }
 
 /// Those of some statements, asked for once, and how often each was woken.
-fn asked(log: &Log, bell: &Bell) -> Vec<(PendingRelease, Arc<Counts>)> {
+pub(super) fn asked(log: &Log, bell: &Bell, many: u64) -> Vec<(PendingRelease, Arc<Counts>)> {
     let ask = |n| {
         let (_ticket, release) = log.try_ticket(statement(n), &event(n)).unwrap().unwrap();
         let (mut release, counts) = (release.wait_for(bell), Arc::<Counts>::default());
         assert!(poll(&mut release, &counts).is_pending());
         (release, counts)
     };
-    (0..10).map(ask).collect()
+    (0..many).map(ask).collect()
 }
 
-fn poll<F: Future + Unpin>(future: &mut F, counts: &Arc<Counts>) -> Poll<F::Output> {
+pub(super) fn poll<F: Future + Unpin>(future: &mut F, counts: &Arc<Counts>) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(counts))))
 }
 
-fn until(what: impl Fn() -> bool) {
-    for _ in 0..5_000 {
-        if what() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("it does not come to that");
+/// A bell, what answers it, and how often that was woken.
+pub(super) fn answered(log: &Log) -> (Bell, Pin<Box<impl Future<Output = Infallible>>>, Arc<Counts>) {
+    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
+    let mut answer = Box::pin(bell.clone().answer());
+    assert!(poll(&mut answer, &rung).is_pending());
+    (bell, answer, rung)
 }
 
 #[test]
 fn where_a_bell_is_answered_it_is_rung_in_place_of_those_who_wait() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
-    let mut answer = Box::pin(bell.clone().answer());
-    assert!(poll(&mut answer, &rung).is_pending());
+    let (bell, mut answer, rung) = answered(&log);
     let held = log.shared().frontier.lock().unwrap();
-    let mut waiting = asked(&log, &bell);
+    let mut waiting = asked(&log, &bell, 10);
     let (left, never) = waiting.remove(4);
     drop(left);
     assert_eq!(log.shared().marks.waiters(), 9);
     drop(held);
     let end = log.shared().marks.queued();
-    until(|| log.len() >= end && rung.0.load(Ordering::SeqCst) > 0);
-    assert!(waiting.iter().all(|(_, counts)| counts.0.load(Ordering::SeqCst) == 0));
+    until("the bell", || log.len() >= end && rung.woken() > 0);
+    assert!(waiting.iter().all(|(_, counts)| counts.woken() == 0));
     assert!(poll(&mut answer, &rung).is_pending());
-    assert!(waiting.iter().all(|(_, counts)| counts.0.load(Ordering::SeqCst) == 1));
-    assert_eq!((never.0.load(Ordering::SeqCst), log.shared().marks.waiters()), (0, 0));
+    assert!(waiting.iter().all(|(_, counts)| counts.woken() == 1));
+    assert_eq!((never.woken(), log.shared().marks.waiters()), (0, 0));
     for (mut release, counts) in waiting {
         assert!(matches!(poll(&mut release, &counts), Poll::Ready(Ok(_))));
     }
@@ -237,11 +270,9 @@ fn of_many_who_wait_for_a_bell_none_is_left_behind() {
 fn where_nobody_answers_a_bell_any_more_those_who_wait_are_woken_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
-    let mut answer = Box::pin(bell.clone().answer());
-    assert!(poll(&mut answer, &rung).is_pending());
+    let (bell, answer, _rung) = answered(&log);
     let held = log.shared().frontier.lock().unwrap();
-    let mut waiting = asked(&log, &bell);
+    let mut waiting = asked(&log, &bell, 10);
     drop(answer);
     // It may have been rung for them already: they look for themselves.
     for (release, counts) in &mut waiting {
@@ -249,21 +280,19 @@ fn where_nobody_answers_a_bell_any_more_those_who_wait_are_woken_all_the_same() 
         assert!(poll(release, counts).is_pending());
     }
     drop(held);
-    until(|| waiting.iter().all(|(_, counts)| counts.0.load(Ordering::SeqCst) == 1));
+    until("those who wait", || waiting.iter().all(|(_, counts)| counts.woken() == 1));
 }
 
 #[test]
 fn a_log_that_is_poisoned_lets_nobody_wait_for_a_bell() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let (bell, rung) = (log.bell(), Arc::<Counts>::default());
-    let mut answer = Box::pin(bell.clone().answer());
-    assert!(poll(&mut answer, &rung).is_pending());
+    let (bell, _answer, _rung) = answered(&log);
     let held = log.shared().frontier.lock().unwrap();
-    let mut waiting = asked(&log, &bell);
+    let mut waiting = asked(&log, &bell, 10);
     log.shared().marks.poison("a disk that is gone".to_owned());
     for (release, counts) in &mut waiting {
-        assert_eq!(counts.0.load(Ordering::SeqCst), 1);
+        assert_eq!(counts.woken(), 1);
         assert!(matches!(poll(release, counts), Poll::Ready(Err(LogError::Poisoned(_)))));
     }
     drop(held);

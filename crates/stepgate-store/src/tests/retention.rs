@@ -23,6 +23,25 @@ pub(super) fn old() -> (tempfile::TempDir, Log) {
     (dir, log)
 }
 
+#[test]
+fn what_lay_beside_deleted_records_and_outlived_them_goes_when_the_log_is_opened() {
+    let (dir, log) = old();
+    prune(&log, 1);
+    let floor = log.floor();
+    log.close().unwrap();
+    drop(log);
+    let beside = |first: u64, what| dir.path().join(format!("records/{first:020}.{what}"));
+    for what in ["offsets", "index"] {
+        fs::write(beside(0, what), b"left by a power cut").unwrap();
+    }
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    assert!(["offsets", "index"].into_iter().all(|what| !beside(0, what).exists()));
+    assert!(beside(floor, "offsets").exists() && beside(0, "hashes").exists());
+    log.close().unwrap();
+    drop(log);
+    verify_dir(dir.path(), None).unwrap();
+}
+
 fn opened(session: u8) -> Event {
     Event::SessionOpened(Box::new(SessionOpened {
         session: SessionId::from_bytes([session; 16]),

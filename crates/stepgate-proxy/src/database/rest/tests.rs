@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::database::Past;
-use crate::{Credentials, PassPerson, Role, SslMode, UpstreamConfig};
+use crate::{Credentials, PassPerson, Role, SslMode, UpstreamConfig, connect, simple_query};
 
 fn config(port: u16) -> UpstreamConfig {
     let credentials = Arc::new(Credentials { user: "analyst".into(), password: "s3cret".to_owned().into() });
@@ -82,6 +82,35 @@ async fn after_a_rest_an_unchanged_catalog_is_not_read_again_and_a_changed_one_i
     cluster.load("shop", "create function f() returns int language sql return 1").unwrap();
     let newest = database.load().await.unwrap();
     assert!(!Arc::ptr_eq(&grown, &newest));
+    // What a session has made for itself counts where it asks for it, and only there.
+    let mut session = connect(&database.config, &database.config.catalog, &[]).await.unwrap();
+    assert!(Arc::ptr_eq(&newest, &database.load().await.unwrap()), "read again, and nothing has changed");
+    let mut last = newest;
+    for change in [
+        "create temp table own (a int)",
+        "alter table own add b text",
+        "alter table own rename b to c",
+        "alter table own alter a set default 1",
+        "alter table own add check (a > 0)",
+        "create unique index on own (a)",
+        "create temp view shown as select a from own",
+        "create or replace temp view shown as select a + 1 as a from own",
+        "drop view shown",
+        "drop table own",
+    ] {
+        simple_query(&mut session, change).await.unwrap();
+        database.refresh().await.unwrap();
+        assert!(Arc::ptr_eq(&last, &database.view().unwrap()), "{change}: of no concern to anybody else");
+        let now = database.load().await.unwrap();
+        assert!(!Arc::ptr_eq(&last, &now), "{change}: not seen");
+        assert!(Arc::ptr_eq(&now, &database.load().await.unwrap()), "{change}: read twice");
+        last = now;
+    }
+    // Over a connection that is gone by now.
+    let gone =
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stepgate catalog'";
+    cluster.load("shop", gone).unwrap();
+    assert!(!Arc::ptr_eq(&last, &database.load().await.unwrap()));
     database.close();
     rest().await;
     assert!(database.ensure_view().await.is_err());
