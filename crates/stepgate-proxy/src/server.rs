@@ -372,7 +372,8 @@ async fn prepare(
     opened.map_err(|problem| Refused { problem, reason: None })?;
     let address = peer::address(client.peer);
     let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client)
-        .of_manner(client.manner.clone());
+        .of_manner(client.manner.clone())
+        .until(shutdown.clone());
     let opening = opening(&upstream, &registration);
     let tracked = judge.tracked_keys();
     let mut session = Session::new(Setup {
