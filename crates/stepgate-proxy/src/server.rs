@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::databases::InUse;
+use crate::doing::Doing;
 use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
@@ -361,6 +362,7 @@ async fn prepare(
         opened: gate.clock.now().to_string(),
         pid: upstream.pid,
         password: who.minted.clone(),
+        doing: Doing::Active,
     };
     let listed = gate.sessions.enter(info.clone());
     // Whoever closed it before that did not see this session.
@@ -386,14 +388,14 @@ async fn prepare(
     if let Some(keys) = &tracked {
         session.track(Arc::clone(keys));
     }
-    let kill = Arc::clone(&listed.kill);
+    let (kill, doing) = (Arc::clone(&listed.kill), listed.teller());
     let server_key = (upstream.pid, upstream.secret);
     let calls = Calls::new(Sources { shutdown, kill, registration });
     let span = {
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)
     };
-    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, bell: None, span });
+    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, bell: None, span, doing });
     Ok(Prepared {
         drive,
         server: upstream.stream,

@@ -144,7 +144,8 @@ fn break_glass(config: &Path, args: &GlassArgs) -> Result<(), Failure> {
 }
 
 fn session(config: &Path, command: &SessionCommand) -> Result<(), Failure> {
-    const COLUMNS: &[&str] = &["session", "person", "database", "address", "client", "opened", "pid"];
+    const COLUMNS: &[&str] =
+        &["session", "person", "database", "address", "client", "opened", "pid", "state", "request"];
     match command {
         SessionCommand::Ls(args) => list(config, Operator::SessionList {}, COLUMNS, args.output),
         SessionCommand::Kill { session, say } => {
