@@ -551,11 +551,16 @@ impl Case<'_> {
         }
         self.judge.gate.log.append_in_time(vec![event], Vec::new()).await?;
         self.count(verdict);
+        if let Some(why) = why {
+            self.judge.gate.metrics.refused(why);
+        }
         Ok(Verdict::Refuse(problem))
     }
 
     fn count(&self, verdict: &str) {
-        self.judge.gate.metrics.decided(verdict, Some(self.decision.action), &self.decision.rules);
+        let metrics = &self.judge.gate.metrics;
+        metrics.decided(verdict, Some(self.decision.action), &self.decision.rules);
+        metrics.not_understood(self.facts.doubts.iter().copied());
     }
 
     fn statement(&self) -> StatementId {
