@@ -31,6 +31,7 @@ mod secret;
 mod serve;
 mod store;
 mod system;
+mod two_names;
 mod upstreams;
 mod url;
 mod user;
