@@ -27,7 +27,14 @@ pub(crate) fn of_one<'n>(all: &[Named<'n>]) -> Vec<Vec<&'n str>> {
     for named in all.iter().filter(|named| !is_wildcard(named.name)) {
         places.entry((server(named), named.dbname)).or_default().push(named.name);
     }
-    places.into_values().filter(|names| names.len() > 1).collect()
+    let several = places.into_values().filter(|names| names.len() > 1);
+    // In one order, whoever lists them.
+    several
+        .map(|mut names| {
+            names.sort_unstable();
+            names
+        })
+        .collect()
 }
 
 /// What is said of such names.

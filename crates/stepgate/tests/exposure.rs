@@ -89,6 +89,26 @@ fn rights_beyond_need_and_ways_past_the_gate_are_told_by_doctor_and_at_the_start
     .unwrap();
 }
 
+/// It counts as a member of every role and owns every table: what it may besides is no news.
+#[test]
+fn a_role_that_is_a_superuser_is_told_of_once_and_by_that_alone() {
+    let mut world = World::not_serving(|text| text);
+    world.cluster.psql("shop", "alter role stepgate_analyst superuser createrole bypassrls").unwrap();
+    let detail = "stepgate_analyst is a superuser: a statement that slipped through could use that";
+    assert_eq!(doctor(&world, "rights shop"), [("warn".to_owned(), detail.to_owned())]);
+    world.gate.serve().unwrap();
+    let told = |world: &World| {
+        let log = world.gate.log();
+        let of_role = log.lines().filter(|line| line.contains("a statement that slipped through could use"));
+        of_role.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    until("the warning", SOON, || !told(&world).is_empty()).unwrap();
+    // Longer than it takes to look for databases that have come.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let told = told(&world);
+    assert!(told.len() == 1 && told[0].contains("is a superuser"), "{told:?}");
+}
+
 #[test]
 fn one_database_under_two_names_is_told_of_by_check_and_doctor_and_once_at_the_start() {
     let mut world = World::not_serving(|text| text);

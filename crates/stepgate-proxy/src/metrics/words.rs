@@ -19,7 +19,13 @@ impl Words {
 
     /// As a counter with that label. Those of `all` are there from the start: what begins with its first count shows no
     /// increase to whoever asks for one.
-    pub(super) fn write(&self, text: &mut Text, (name, label): (&str, &str), help: &str, all: &[&'static str]) {
+    pub(super) fn write(
+        &self,
+        text: &mut Text,
+        (name, label): (&str, &str),
+        help: &str,
+        all: &[&'static str],
+    ) {
         let mut counted: BTreeMap<_, _> = all.iter().map(|word| (*word, 0)).collect();
         counted.extend(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter());
         text.head(name, "counter", help);
