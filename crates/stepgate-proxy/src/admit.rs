@@ -246,9 +246,12 @@ async fn misread(stream: Stream, error: StartupError) -> AdmitError {
         // Somebody who speaks another protocol, such as HTTP; PostgreSQL is silent here as well.
         StartupError::Length => return error.into(),
         StartupError::Version { .. } => Problem::fatal(SqlState::FEATURE_NOT_SUPPORTED, error.to_string()),
-        StartupError::Layout | StartupError::Duplicate => {
-            Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string())
-        }
+        StartupError::NotUtf8(_) => Problem::fatal(SqlState::CHARACTER_NOT_IN_REPERTOIRE, error.to_string())
+            .with_hint("Names and settings are read as UTF-8 until a session is open: send them so."),
+        StartupError::Layout => Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()),
+        StartupError::Duplicate => Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()).with_hint(
+            "Send each parameter once: PostgreSQL takes the last, and not every program between does.",
+        ),
     };
     refuse(stream, problem).await
 }

@@ -368,3 +368,6 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

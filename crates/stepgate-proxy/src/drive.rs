@@ -43,6 +43,7 @@ use self::look::Looking;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
+use crate::doing::{Doing, Teller};
 use crate::judge::{Hold, Judge, Limited};
 use crate::metrics::{OpenHold, count};
 use crate::overtaken::UnderWay;
@@ -69,6 +70,8 @@ pub(crate) struct Drive {
     /// Names the session in logs. Entered for what waits, which is where there is anything to tell: to enter it for
     /// each statement costs as much as deciding on one.
     pub(crate) span: Span,
+    /// Tells those who list sessions what it does.
+    pub(crate) doing: Teller,
 }
 
 /// How far a session is.
@@ -218,8 +221,19 @@ impl Drive {
 
     /// What waits is apart, and boxed: its future is some kilobytes, which would be moved about each time.
     fn wait_for(&mut self, state: &mut State, waits: Waits) -> Pin<Box<impl Future<Output = ()>>> {
+        if state.hold.is_none() {
+            self.doing.tell(Doing::Active);
+        }
         let span = self.span.clone();
         Box::pin(self.act(state, waits).instrument(span))
+    }
+
+    /// What it does while it has nothing to do but wait.
+    fn tell_what_it_does(&mut self, state: &State) {
+        self.doing.tell(match &state.hold {
+            Some((hold, _)) => Doing::Held(hold.waiting.request),
+            None => self.session.rests_in().map_or(Doing::Active, Doing::at_rest),
+        });
     }
 
     async fn work_on(&mut self, state: &mut State) {

@@ -32,6 +32,7 @@ use stepgate_types::{
     StatementId, SubjectKind, Timestamp, Use, Who,
 };
 use stepgate_wire::Problem;
+use tokio::sync::watch;
 
 pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
@@ -42,13 +43,13 @@ use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 pub use self::notifying::before_it_runs;
 use self::signal::Signal;
-use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::manner::Manner;
 use crate::refusal;
 use crate::sessions::SessionInfo;
 use crate::taint::Stored;
+use crate::{Credentials, Shutdown};
 
 /// By what a statement's names were resolved.
 pub(crate) type Resolved<'r> = (&'r Arc<SessionState>, &'r Arc<Catalog>);
@@ -74,6 +75,8 @@ pub(crate) struct Judge {
     manner: Option<Manner>,
     /// Where the session comes from and whose habits it is held against, once a policy has asked.
     origin: OnceLock<(Origin, ProfileOf)>,
+    /// How far the gate is on its way out; `None`: nobody is asked here who would have to wait.
+    shutdown: Option<watch::Receiver<Shutdown>>,
 }
 
 /// What becomes of a statement.
@@ -126,12 +129,23 @@ impl Judge {
             known,
             manner,
             origin,
+            shutdown: None,
         }
     }
 
     /// The same for a client whose program looks like that.
     pub(crate) fn of_manner(self, manner: Manner) -> Self {
         Self { manner: Some(manner), ..self }
+    }
+
+    /// The same in a gate that stops once this says so.
+    pub(crate) fn until(self, shutdown: watch::Receiver<Shutdown>) -> Self {
+        Self { shutdown: Some(shutdown), ..self }
+    }
+
+    /// Whether what would be asked now could not be waited for: the gate's stop withdraws it.
+    fn is_stopping(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(|shutdown| *shutdown.borrow() > Shutdown::Serving)
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
@@ -537,11 +551,16 @@ impl Case<'_> {
         }
         self.judge.gate.log.append_in_time(vec![event], Vec::new()).await?;
         self.count(verdict);
+        if let Some(why) = why {
+            self.judge.gate.metrics.refused(why);
+        }
         Ok(Verdict::Refuse(problem))
     }
 
     fn count(&self, verdict: &str) {
-        self.judge.gate.metrics.decided(verdict, Some(self.decision.action), &self.decision.rules);
+        let metrics = &self.judge.gate.metrics;
+        metrics.decided(verdict, Some(self.decision.action), &self.decision.rules);
+        metrics.not_understood(self.facts.doubts.iter().copied());
     }
 
     fn statement(&self) -> StatementId {

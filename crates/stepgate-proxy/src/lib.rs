@@ -16,6 +16,7 @@ mod database;
 mod databases;
 mod der;
 mod digest;
+mod doing;
 mod drive;
 mod failures;
 mod gate;
@@ -49,6 +50,7 @@ pub use catalog::{
 };
 pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
+pub use doing::Doing;
 pub use gate::{Gate, HABITS, Parts, Settings, policy_loaded};
 pub use judge::{AskAhead, CannotAsk, before_it_runs};
 pub use limits::{Limits, MAX_MESSAGE};

@@ -2,6 +2,7 @@
 //! its configuration; never anything that a client sent, and nobody's name.
 
 mod histogram;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,9 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use stepgate_types::Action;
+use stepgate_record::Refusal;
+use stepgate_types::{Action, SqlState};
 
 use self::histogram::Histogram;
+use self::words::Words;
 use crate::apart::Apart;
 use crate::gate::Gate;
 
@@ -70,6 +73,12 @@ impl Default for Often {
 pub(crate) struct Metrics {
     often: Apart<Often>,
     rules: Mutex<BTreeMap<String, u64>>,
+    /// Statements that the gate itself refuses, whatever rules say, by why.
+    refusals: Words,
+    /// Decisions on statements that were not understood, by what was not.
+    not_understood: Words,
+    /// What the server refuses, by class of SQLSTATE.
+    server_errors: Words,
     holds: Histogram<10>,
     open_holds: AtomicU64,
     failed_statements: AtomicU64,
@@ -94,6 +103,9 @@ impl Default for Metrics {
         Self {
             often: Apart::default(),
             rules: Mutex::default(),
+            refusals: Words::default(),
+            not_understood: Words::default(),
+            server_errors: Words::default(),
             holds: Histogram::new(&PATIENT),
             open_holds: AtomicU64::default(),
             failed_statements: AtomicU64::default(),
@@ -177,17 +189,59 @@ impl Metrics {
         self.often.here().log.observe(took);
     }
 
-    /// A forwarded statement ended.
-    pub(crate) fn completed(&self, rows: u64, bytes: u64, failed: bool) {
+    /// A forwarded statement ended, with this SQLSTATE if it failed.
+    pub(crate) fn completed(&self, rows: u64, bytes: u64, sqlstate: Option<&str>) {
         let often = self.often.here();
         add(&often.rows, rows);
         add(&often.bytes, bytes);
-        add(&self.failed_statements, u64::from(failed));
+        if let Some(sqlstate) = sqlstate {
+            count(&self.failed_statements);
+            self.server_refused(sqlstate);
+        }
+    }
+
+    /// The server refused something of a client's.
+    pub(crate) fn server_refused(&self, sqlstate: &str) {
+        // Of codes that PostgreSQL has: functions may raise any five characters.
+        let class = SqlState::recorded(sqlstate.as_bytes()).get(..2).filter(|class| *class != "??");
+        self.server_errors.count(class.unwrap_or("other"));
+    }
+
+    /// The gate itself refused a statement.
+    pub(crate) fn refused(&self, why: Refusal) {
+        self.refusals.count(why.as_str());
+    }
+
+    /// A statement was decided on of which not all was understood, for these reasons.
+    pub(crate) fn not_understood(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        reasons.into_iter().for_each(|reason| self.not_understood.count(reason));
     }
 
     /// What all threads have counted of it.
     fn sum<'m>(&'m self, which: impl Fn(&'m Often) -> Option<&'m AtomicU64>) -> u64 {
         self.often.iter().filter_map(which).map(|counted| counted.load(Relaxed)).sum()
+    }
+
+    /// Why statements came to nothing, or had to be feared.
+    fn write_why(&self, text: &mut Text) {
+        self.refusals.write(
+            text,
+            ("stepgate_refusals_total", "refusal"),
+            "Statements that the gate itself refused, whatever rules say, by why.",
+            &Refusal::ALL.map(Refusal::as_str),
+        );
+        self.not_understood.write(
+            text,
+            ("stepgate_not_understood_total", "reason"),
+            "Decisions on statements of which not all was understood, by why not.",
+            &[],
+        );
+        self.server_errors.write(
+            text,
+            ("stepgate_server_errors_total", "class"),
+            "What servers refused, by class of SQLSTATE.",
+            &[],
+        );
     }
 
     /// A session was opened.
@@ -265,6 +319,7 @@ impl Gate {
         for (rule, counted) in rules {
             text.line(&format!("stepgate_rule_matches_total{{rule=\"{}\"}}", label(&rule)), counted);
         }
+        metrics.write_why(&mut text);
         for (name, help, counter) in [
             ("stepgate_sessions_opened_total", "Sessions that were opened.", &metrics.opened),
             (
@@ -399,6 +454,21 @@ mod tests {
         metrics.decided("no such verdict", None, &[]);
         assert_eq!(metrics.sum(|often| often.verdicts[2].get(2)), 3 * wide(MAX_RULES));
         assert_eq!(metrics.sum(|often| often.verdicts.last()?.last()), 1);
+    }
+
+    /// Functions may raise any five characters: whoever writes one would choose labels, and how many.
+    #[test]
+    fn what_servers_refuse_has_labels_of_postgresqls_classes_alone() {
+        let metrics = Metrics::default();
+        for sqlstate in ["22012", "22P02", "42601", "ZQXMA", "90210", "22?!\"", "", "\u{e9}\u{e9}", "?????"] {
+            metrics.server_refused(sqlstate);
+        }
+        let mut text = Text::default();
+        metrics.write_why(&mut text);
+        let counted = text.0.lines().filter(|line| line.starts_with("stepgate_server_errors_total{"));
+        let counted: Vec<_> = counted.map(|line| line.rsplit_once('{').map(|it| it.1)).collect();
+        let expected = ["class=\"22\"} 2", "class=\"42\"} 1", "class=\"other\"} 6"];
+        assert_eq!(counted, expected.map(Some));
     }
 
     #[test]

@@ -217,6 +217,14 @@ pub(crate) fn encoding() -> Problem {
         .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252.")
 }
 
+/// The ERROR of a statement that would have to wait for people while the gate stops. The session goes on until the stop
+/// takes it, so that its transaction can be ended in order.
+pub(crate) fn stopping() -> Problem {
+    Problem::error(SqlState::ADMIN_SHUTDOWN, "the gate is stopping, so nobody is asked for this statement")
+        .with_detail("It needs a verification or an approval, and no request is opened for it.")
+        .with_hint("Connect again once the gate is back, and run the statement again.")
+}
+
 /// The ERROR of a statement that its client cancelled before it was sent on.
 pub(crate) fn called_off() -> Problem {
     Problem::error(SqlState::QUERY_CANCELED, "cancelled before it was sent to the server")

@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::databases::InUse;
+use crate::doing::Doing;
 use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
@@ -116,12 +117,7 @@ async fn enter(
     admission: OwnedSemaphorePermit,
     shutdown: watch::Receiver<Shutdown>,
 ) -> Option<Ready> {
-    let mut stop = shutdown.clone();
-    let let_in = tokio::select! {
-        let_in = Box::pin(let_in(gate, tcp, peer, newcomer)) => let_in,
-        _ = beyond(&mut stop, Shutdown::Serving) => None,
-    };
-    let (client, who) = let_in?;
+    let (client, who) = Box::pin(let_in(gate, tcp, peer, newcomer, shutdown.clone())).await?;
     let proven = (who.person.clone(), who.method.clone());
     drop(admission);
     if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits().slow_client) {
@@ -143,13 +139,14 @@ async fn enter(
 }
 
 /// From the first byte to a proven name, in the time that there is; or to the end of a cancel request. Who gives way
-/// to others is told so where they can read it: before the first byte in the clear, and once the startup packet was
-/// read. In the middle of a TLS handshake there are no words for it.
+/// to others, or comes to a gate that stops, is told so where they can read it: before the first byte in the clear, and once
+/// the startup packet was read. In the middle of a TLS handshake there are no words for it.
 async fn let_in(
     gate: &Gate,
     tcp: TcpStream,
     peer: SocketAddr,
     newcomer: Newcomer,
+    mut stop: watch::Receiver<Shutdown>,
 ) -> Option<(Box<Client>, Authenticated)> {
     let until = tokio::time::Instant::now() + newcomer.time;
     let mut first = [0];
@@ -158,6 +155,10 @@ async fn let_in(
         () = newcomer.must_go() => {
             count(&gate.metrics.crowded_out);
             no_room(&tcp);
+            return None;
+        }
+        _ = beyond(&mut stop, Shutdown::Serving) => {
+            say_in_the_clear(&tcp, &stopping().problem);
             return None;
         }
         // Silence is answered by silence, as PostgreSQL does.
@@ -171,6 +172,7 @@ async fn let_in(
             count(&gate.metrics.crowded_out);
             return None;
         }
+        _ = beyond(&mut stop, Shutdown::Serving) => return None,
         admitted = timeout_at(until, admit(tcp, peer, tls.as_ref())) => admitted,
     };
     let mut client = match admitted.unwrap_or(Err(AdmitError::Timeout)) {
@@ -180,7 +182,11 @@ async fn let_in(
         }
         Ok(Admitted::Cancel(key, mut stream)) => {
             count(&gate.metrics.cancels);
-            gate.cancels.cancel(&key, peer).await;
+            // What runs on while the gate drains can be cancelled as ever.
+            tokio::select! {
+                _ = gate.cancels.cancel(&key, peer) => {}
+                _ = beyond(&mut stop, Shutdown::Draining) => {}
+            }
             let _ = stream.shutdown().await;
             return None;
         }
@@ -195,6 +201,7 @@ async fn let_in(
             count(&gate.metrics.crowded_out);
             Err(crowded())
         }
+        _ = beyond(&mut stop, Shutdown::Serving) => Err(stopping().problem),
         authenticated = timeout_at(until, authenticate(&mut client, &gate.people, tls.as_ref())) => {
             authenticated.map_err(|_| too_slow())
         }
@@ -214,10 +221,15 @@ async fn let_in(
     None
 }
 
-/// Says so in the clear to somebody who has said nothing yet, and waits for nobody.
+/// There is no room for somebody who has said nothing yet.
 fn no_room(tcp: &TcpStream) {
+    say_in_the_clear(tcp, &crowded());
+}
+
+/// Says so in the clear to somebody who has said nothing yet, and waits for nobody.
+fn say_in_the_clear(tcp: &TcpStream, problem: &Problem) {
     // A new socket's buffer is empty; whoever cannot be told is refused all the same.
-    let _ = tcp.try_write(&crowded().fatal_bytes());
+    let _ = tcp.try_write(&problem.fatal_bytes());
     // What is left unread would make the kernel reset the connection, and the words could be lost.
     let _ = tcp.try_read(&mut [0; 1024]);
 }
@@ -361,6 +373,7 @@ async fn prepare(
         opened: gate.clock.now().to_string(),
         pid: upstream.pid,
         password: who.minted.clone(),
+        doing: Doing::Active,
     };
     let listed = gate.sessions.enter(info.clone());
     // Whoever closed it before that did not see this session.
@@ -372,7 +385,8 @@ async fn prepare(
     opened.map_err(|problem| Refused { problem, reason: None })?;
     let address = peer::address(client.peer);
     let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client)
-        .of_manner(client.manner.clone());
+        .of_manner(client.manner.clone())
+        .until(shutdown.clone());
     let opening = opening(&upstream, &registration);
     let tracked = judge.tracked_keys();
     let mut session = Session::new(Setup {
@@ -385,14 +399,14 @@ async fn prepare(
     if let Some(keys) = &tracked {
         session.track(Arc::clone(keys));
     }
-    let kill = Arc::clone(&listed.kill);
+    let (kill, doing) = (Arc::clone(&listed.kill), listed.teller());
     let server_key = (upstream.pid, upstream.secret);
     let calls = Calls::new(Sources { shutdown, kill, registration });
     let span = {
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)
     };
-    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, bell: None, span });
+    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, bell: None, span, doing });
     Ok(Prepared {
         drive,
         server: upstream.stream,
@@ -402,8 +416,9 @@ async fn prepare(
     })
 }
 
+/// By this SQLSTATE libpq goes on to the next of several hosts, as with a PostgreSQL that shuts down.
 fn stopping() -> Refused {
-    let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping");
+    let problem = Problem::fatal(SqlState::CANNOT_CONNECT_NOW, "the gate is stopping");
     Refused::new(NoEntry::Stopping, problem.with_hint("Connect again in a moment."))
 }
 

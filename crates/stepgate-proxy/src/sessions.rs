@@ -8,6 +8,7 @@ use stepgate_types::{PersonName, SessionId};
 use tokio::sync::Notify;
 
 use crate::Limits;
+use crate::doing::{Doing, Teller, Told};
 
 /// One open session, as listed.
 #[derive(Debug, Clone, Serialize)]
@@ -29,11 +30,15 @@ pub struct SessionInfo {
     /// By which password that a login had minted they came, where by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// What it does at this moment: `state`, and where that is `held`, `request`.
+    #[serde(flatten)]
+    pub doing: Doing,
 }
 
 struct Entry {
     info: SessionInfo,
     kill: Arc<Notify>,
+    doing: Told,
 }
 
 /// A person's right to one more session; dropping it gives it back.
@@ -87,6 +92,14 @@ pub(crate) struct Listed {
     id: SessionId,
     /// Rings when the session is to be ended.
     pub(crate) kill: Arc<Notify>,
+    doing: Told,
+}
+
+impl Listed {
+    /// By which the session tells what it does.
+    pub(crate) fn teller(&self) -> Teller {
+        self.doing.teller()
+    }
 }
 
 impl Drop for Listed {
@@ -132,16 +145,17 @@ impl Sessions {
     }
 
     pub(crate) fn enter(&self, info: SessionInfo) -> Listed {
-        let kill = Arc::new(Notify::new());
+        let (kill, doing) = (Arc::new(Notify::new()), Told::default());
         let id = info.session;
-        self.entries().insert(id, Entry { info, kill: Arc::clone(&kill) });
-        Listed { sessions: self.clone(), id, kill }
+        self.entries().insert(id, Entry { info, kill: Arc::clone(&kill), doing: doing.clone() });
+        Listed { sessions: self.clone(), id, kill, doing }
     }
 
     /// All of them, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<SessionInfo> {
-        let mut list: Vec<_> = self.entries().values().map(|entry| entry.info.clone()).collect();
+        let now = |entry: &Entry| SessionInfo { doing: entry.doing.read(), ..entry.info.clone() };
+        let mut list: Vec<_> = self.entries().values().map(now).collect();
         list.sort_by(|a, b| a.opened.cmp(&b.opened));
         list
     }

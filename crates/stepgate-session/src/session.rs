@@ -408,8 +408,15 @@ impl Session {
     /// Whether nothing is under way on either side and no transaction is open.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
+        self.rests_in() == Some(b'I')
+    }
+
+    /// The transaction status of the last ReadyForQuery, where nothing is under way on either side.
+    #[must_use]
+    pub fn rests_in(&self) -> Option<u8> {
         let nothing_came = self.inbox.is_empty() && self.park.is_empty() && !self.segment_begun;
-        self.status == b'I' && self.expect.is_empty() && nothing_came && matches!(self.gate, Gate::Open)
+        let rests = self.expect.is_empty() && nothing_came && matches!(self.gate, Gate::Open);
+        rests.then_some(self.status)
     }
 
     /// Takes what tables hold of labelled columns now.

@@ -13,6 +13,8 @@ impl SqlState {
     pub const PROTOCOL_VIOLATION: Self = Self("08P01");
     /// `0A000` feature_not_supported.
     pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
+    /// `22021` character_not_in_repertoire: text that is no UTF-8.
+    pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
     /// `22023` invalid_parameter_value: a setting that the server refuses.
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     /// `28000` invalid_authorization_specification.

@@ -103,6 +103,38 @@ fn replication_is_refused_in_every_spelling() {
     assert!(open(&[("user", "dana"), ("replication", "false")]).is_ok());
 }
 
+/// PostgreSQL 15.18, asked over a socket: beginnings of a word count in any case, and what is neither is 22023.
+#[test]
+fn whether_replication_is_asked_for_is_read_as_postgresql_reads_it() {
+    for value in ["f", "FALS", "n", "No", "of", "OFF", "0"] {
+        assert!(open(&[("user", "dana"), ("replication", value)]).is_ok(), "{value}");
+    }
+    for value in ["tr", "Y", "oN"] {
+        let refused = open(&[("user", "dana"), ("replication", value)]).unwrap_err();
+        assert!(refused.starts_with("0A000"), "{value}: {refused}");
+    }
+    for value in ["maybe", "o", "falsee", "00", " off", "d\u{e9}"] {
+        let refused = open(&[("user", "dana"), ("replication", value)]).unwrap_err();
+        let expected = format!("22023 invalid value for parameter \"replication\": \"{value}\"");
+        assert_eq!(refused, expected);
+    }
+}
+
+#[test]
+fn names_that_are_no_utf_8_are_refused_as_such_and_not_repeated() {
+    for (parameter, what) in [
+        (&b"user"[..], "the user name"),
+        (b"database", "the database name"),
+        (b"application_name", "the value of a startup parameter"),
+        (b"\xfe", "the name of a startup parameter"),
+    ] {
+        let body = [parameter, b"\0d\xffna\0\0"].concat();
+        let refused = parse(&packet(3 << 16, &body)).unwrap_err();
+        assert_eq!(refused, StartupError::NotUtf8(what));
+        assert_eq!(refused.to_string(), format!("{what} is not valid UTF-8"));
+    }
+}
+
 #[test]
 fn a_parameter_given_twice_is_refused_in_any_case() {
     for again in ["user", "USER"] {

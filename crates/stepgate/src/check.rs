@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::geo::Geo;
+use crate::two_names::{self, Named, is_local};
 use crate::{certificate, deliver, doctor, ldap, rules, secret, upstreams};
 
 /// Checks. An unreadable configuration is an error by itself.
@@ -49,6 +50,7 @@ pub(crate) fn files(config: &Config, findings: &mut Findings) -> Vec<UpstreamCon
         let checked = deliver::check(&config.audit).and_then(|()| deliver::check_notifiers(&config.notify));
         findings.result("sinks", checked.map(|()| format!("{sinks}, and {ways} ways of checkpoints")));
     }
+    two_names_of_one(config, findings);
     let mut readable = Vec::new();
     for (name, database) in &config.databases {
         match upstreams::one(name, database) {
@@ -68,8 +70,17 @@ pub(crate) fn files(config: &Config, findings: &mut Findings) -> Vec<UpstreamCon
     readable
 }
 
-fn is_local(host: &str) -> bool {
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+/// What is labelled by one name is not by the other.
+fn two_names_of_one(config: &Config, findings: &mut Findings) {
+    let named = config.databases.iter().map(|(name, database)| Named {
+        name,
+        host: &database.host,
+        port: database.port,
+        dbname: &database.dbname,
+    });
+    for names in two_names::of_one(&named.collect::<Vec<_>>()) {
+        findings.warn("databases", two_names::detail(&names), two_names::HINT);
+    }
 }
 
 fn listen(config: &Config, findings: &mut Findings) {

@@ -31,6 +31,7 @@ mod secret;
 mod serve;
 mod store;
 mod system;
+mod two_names;
 mod upstreams;
 mod url;
 mod user;
@@ -144,7 +145,8 @@ fn break_glass(config: &Path, args: &GlassArgs) -> Result<(), Failure> {
 }
 
 fn session(config: &Path, command: &SessionCommand) -> Result<(), Failure> {
-    const COLUMNS: &[&str] = &["session", "person", "database", "address", "client", "opened", "pid"];
+    const COLUMNS: &[&str] =
+        &["session", "person", "database", "address", "client", "opened", "pid", "state", "request"];
     match command {
         SessionCommand::Ls(args) => list(config, Operator::SessionList {}, COLUMNS, args.output),
         SessionCommand::Kill { session, say } => {

@@ -128,6 +128,39 @@ fn a_client_that_left_during_a_hold_comes_back_after_the_approval_and_passes_onc
     waits(&world, &mut psql, &dana, EXPORT);
 }
 
+/// The stop would withdraw what it opens: nobody is sent to a request that is about to end.
+#[test]
+fn while_the_gate_stops_what_needs_people_is_refused_at_once_and_opens_no_request() {
+    let mut world = World::new();
+    let dana = world.dana();
+    // One that would be deferred, and one that would be held.
+    let (mut wrote, mut begun) = (world.psql(&dana), world.psql(&dana));
+    for statement in ["begin;", WRITE] {
+        passes(&mut wrote, statement);
+    }
+    passes(&mut begun, "begin;");
+    world.gate.serving().unwrap().signal("TERM").unwrap();
+    let listen = world.gate.listen();
+    stepgate_testkit::until("nobody to be let in", SOON, || std::net::TcpStream::connect(listen).is_err())
+        .unwrap();
+    for psql in [&mut wrote, &mut begun] {
+        let reply = psql.run(EXPORT).unwrap();
+        let text = reply.text();
+        assert_eq!(reply.sqlstate, "57P01", "{text}");
+        assert!(text.contains("ERROR:  stepgate: the gate is stopping, so nobody is asked"), "{text}");
+        assert!(text.contains("HINT:  Connect again once the gate is back"), "{text}");
+        // The session lives on until its transaction ends.
+        assert_eq!(psql.run("select 1;").unwrap().sqlstate, "25P02");
+        passes(psql, "rollback;");
+    }
+    assert_eq!(world.gate.serving().unwrap().exit_status(SOON), Some(0));
+    world.gate.serve().unwrap();
+    let records = world.records();
+    let refused = |it: &&serde_json::Value| it["verdict"] == "fail" && it["refusal"] == "stopping";
+    assert_eq!(records.iter().filter(refused).count(), 2);
+    assert!(!records.iter().any(|it| it["type"] == "stepup.requested"), "{records:?}");
+}
+
 #[test]
 fn a_hold_that_lapses_leaves_its_request_open_and_the_rerun_passes() {
     let world = World::with_policy(short_holds);

@@ -89,6 +89,53 @@ fn rights_beyond_need_and_ways_past_the_gate_are_told_by_doctor_and_at_the_start
     .unwrap();
 }
 
+/// It counts as a member of every role and owns every table: what it may besides is no news.
+#[test]
+fn a_role_that_is_a_superuser_is_told_of_once_and_by_that_alone() {
+    let mut world = World::not_serving(|text| text);
+    world.cluster.psql("shop", "alter role stepgate_analyst superuser createrole bypassrls").unwrap();
+    let detail = "stepgate_analyst is a superuser: a statement that slipped through could use that";
+    assert_eq!(doctor(&world, "rights shop"), [("warn".to_owned(), detail.to_owned())]);
+    world.gate.serve().unwrap();
+    let told = |world: &World| {
+        let log = world.gate.log();
+        let of_role = log.lines().filter(|line| line.contains("a statement that slipped through could use"));
+        of_role.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    until("the warning", SOON, || !told(&world).is_empty()).unwrap();
+    // Longer than it takes to look for databases that have come.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let told = told(&world);
+    assert!(told.len() == 1 && told[0].contains("is a superuser"), "{told:?}");
+}
+
+#[test]
+fn one_database_under_two_names_is_told_of_by_check_and_doctor_and_once_at_the_start() {
+    let mut world = World::not_serving(|text| text);
+    let port = world.cluster.port();
+    let entry = |name: &str, host: &str| {
+        format!(
+            "databases:\n  {name}: {{host: {host}, port: {port}, sslmode: disable, user: stepgate_analyst, \
+             password_file: secrets/shop, dbname: shop}}\n"
+        )
+    };
+    assert_eq!(doctor(&world, "databases"), []);
+    world.edit("databases:\n", &entry("again", "127.0.0.1"));
+    let expected = [("warn".to_owned(), "again and shop are names of one database".to_owned())];
+    assert_eq!(doctor(&world, "databases"), expected);
+    let checked = world.gate.run(["check"], "").unwrap().ok().unwrap();
+    assert!(checked.contains("again and shop are names of one database"), "{checked}");
+    world.gate.serve().unwrap();
+    let logged = |world: &World, what: &str| world.gate.log().matches(what).count();
+    until("the warning", SOON, || logged(&world, "again and shop are names of one database") == 1).unwrap();
+    // And one more that a reload brings.
+    world.edit("databases:\n", &entry("third", "localhost"));
+    world.reload();
+    until("what came by the reload", SOON, || logged(&world, "again and shop and third are names") == 1)
+        .unwrap();
+    assert_eq!(logged(&world, "again and shop are names of one database"), 1);
+}
+
 /// What a pooler does to a login: the process that the client is told of is the pooler's invention.
 fn relay_with_another_pid(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -145,6 +145,28 @@ fn figures_tell_what_happened_and_nothing_of_anybody() {
     assert_eq!(figure(address, "stepgate_logins_failed_total"), 1.0);
 }
 
+/// The log tells of each; the figures, that there are more than before.
+#[test]
+fn figures_tell_why_statements_come_to_nothing_and_what_was_not_understood() {
+    let (world, address) = observed();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let refused = |why: &str| figure(address, &format!("stepgate_refusals_total{{refusal=\"{why}\"}}"));
+    assert_eq!((refused("client-encoding"), refused("stopping")), (0.0, 0.0));
+    assert_eq!(psql.run("set client_encoding to 'SJIS';").unwrap().sqlstate, "0A000");
+    assert_eq!((refused("client-encoding"), refused("stopping")), (1.0, 0.0));
+    // Denied, since it makes up SQL that nobody has read.
+    assert_eq!(psql.run("do $$ begin end $$;").unwrap().sqlstate, "42501");
+    let doubted = |why: &str| figure(address, &format!("stepgate_not_understood_total{{reason=\"{why}\"}}"));
+    assert_eq!((doubted("setting"), doubted("dynamic-sql")), (1.0, 1.0));
+    let failed = |class: &str| figure(address, &format!("stepgate_server_errors_total{{class=\"{class}\"}}"));
+    assert_eq!(psql.run("select 1/0;").unwrap().sqlstate, "22012");
+    until("the failure", SOON, || failed("22") == 1.0).unwrap();
+    // What the server cannot parse did not run, and counts all the same.
+    assert_eq!(psql.run("selec 1;").unwrap().sqlstate, "42601");
+    until("the syntax error", SOON, || failed("42") == 1.0).unwrap();
+}
+
 #[test]
 fn health_and_readiness_are_told_apart_and_figures_are_not_shown_where_everybody_may_come() {
     let (world, address) = observed();

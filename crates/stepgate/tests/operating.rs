@@ -36,6 +36,45 @@ fn the_operator_sees_and_ends_sessions_and_grants_but_no_sql() {
 }
 
 #[test]
+fn sessions_are_listed_with_what_each_is_doing_and_for_what_it_waits() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let pid = |psql: &mut stepgate_testkit::Psql| {
+        psql.run("select pg_backend_pid();").unwrap().lines.iter().find_map(|line| line.trim().parse().ok())
+    };
+    let pid: i64 = pid(&mut psql).unwrap();
+    let row = || {
+        let list = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+        let rows: serde_json::Value = serde_json::from_str(&list).unwrap();
+        rows.as_array().unwrap().iter().find(|row| row["pid"] == pid).unwrap().clone()
+    };
+    let comes_to = |state: &str| {
+        stepgate_testkit::until(state, SOON, || row()["state"] == state).unwrap();
+        assert_eq!(row().get("request"), None);
+    };
+    comes_to("idle");
+    psql.run("begin;").unwrap();
+    comes_to("idle in transaction");
+    assert_eq!(psql.run("select 1/0;").unwrap().sqlstate, "22012");
+    comes_to("idle in transaction (aborted)");
+    psql.run("rollback;").unwrap();
+    psql.send("select pg_sleep(60);").unwrap();
+    comes_to("active");
+    world.cluster.psql("shop", &format!("select pg_cancel_backend({pid})")).unwrap();
+    assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+    psql.send("select ssn from customers limit 1;").unwrap();
+    let request = held(&mut psql);
+    stepgate_testkit::until("the hold", SOON, || row()["state"] == "held").unwrap();
+    assert_eq!(row()["request"], request.as_str());
+    let table = world.gate.run(["session", "ls"], "").unwrap().ok().unwrap();
+    assert!(table.contains("STATE") && table.contains("held") && table.contains(&request), "{table}");
+    world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+    psql.finish(SOON).unwrap();
+    comes_to("idle");
+}
+
+#[test]
 fn a_policy_that_does_not_load_changes_nothing_and_one_that_does_takes_effect() {
     let world = World::new();
     let dana = world.dana();

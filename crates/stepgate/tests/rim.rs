@@ -351,6 +351,33 @@ fn a_gate_that_is_stopped_lets_finish_what_runs_and_keeps_nothing_else() {
     assert!(world.recorded("withdrawn", &request));
 }
 
+/// PostgreSQL's own SQLSTATE for whoever comes while it shuts down: libpq goes on to the next host by it.
+#[test]
+fn who_is_about_to_log_in_when_the_gate_stops_is_told_so() {
+    use std::io::{Read as _, Write as _};
+
+    let mut world = World::new();
+    let connect = || {
+        let stream = TcpStream::connect(world.gate.listen()).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    };
+    let (mut silent, mut asked) = (connect(), connect());
+    asked.write_all(b"\0\0\0\x21\0\x03\0\0user\0dana\0database\0shop\0\0").unwrap();
+    let mut challenge = [0; 9];
+    asked.read_exact(&mut challenge).unwrap();
+    assert_eq!((challenge[0], challenge[8]), (b'R', 10), "AuthenticationSASL");
+    world.gate.serving().unwrap().signal("TERM").unwrap();
+    for stream in [&mut silent, &mut asked] {
+        let mut last = Vec::new();
+        stream.read_to_end(&mut last).unwrap();
+        let said = String::from_utf8_lossy(&last).into_owned();
+        assert!(said.contains("SFATAL\0") && said.contains("C57P03\0"), "{said}");
+        assert!(said.contains("stepgate: the gate is stopping\0HConnect again in a moment."), "{said}");
+    }
+    assert_eq!(world.gate.serving().unwrap().exit_status(SOON), Some(0), "{}", world.gate.log());
+}
+
 #[test]
 fn a_transaction_may_finish_while_the_gate_stops_and_no_other_may_begin() {
     let mut world = World::new();

@@ -55,7 +55,7 @@ impl Drive {
                 if !state.limited.is_empty() {
                     self.settle_limited(state);
                 }
-                self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
+                self.judge.gate.metrics.completed(rows, bytes, sqlstate.as_deref());
                 let took = started.map(|started| state.now.saturating_duration_since(started));
                 let completed = Completed {
                     session: self.judge.session,
@@ -72,6 +72,7 @@ impl Drive {
             }
             Action::NotParsed { number, sqlstate } => {
                 let session = self.judge.session;
+                self.judge.gate.metrics.server_refused(&sqlstate);
                 self.note(state, Event::StatementParseFailed { session, statement: number, sqlstate })
             }
             Action::LimitsOver => {

@@ -149,7 +149,7 @@ impl Drive {
             // Sent, and nobody has heard of its end.
             let delivered = under_way.filter(|(number, _)| *number == statement).map(|(_, amount)| amount);
             let Amount { rows, bytes, .. } = delivered.unwrap_or(Amount::NOTHING);
-            self.judge.gate.metrics.completed(rows, bytes, false);
+            self.judge.gate.metrics.completed(rows, bytes, None);
             let event = Event::StatementOutcomeUnknown {
                 session: self.judge.session,
                 statement,

@@ -113,6 +113,10 @@ impl Case<'_> {
         {
             return self.limited(verdict, None).await;
         }
+        if self.judge.is_stopping() {
+            // The stop would withdraw it, and nobody would hear of their answer.
+            return self.fail(Refusal::Stopping, refusal::stopping()).await;
+        }
         match self.wait() {
             Wait::Never if can_defer => self.defer(approval, &wanted, held).await,
             Wait::Never => self.hold(approval, wanted, held, Some(MAX_HOLD_IN_TRANSACTION), can_defer).await,

@@ -62,9 +62,12 @@ impl Judge {
                 Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
             return case.fail(why, problem).await;
         }
+        let doubts = facts.doubts.clone();
         // By which rules, nobody can say.
         self.gate.log.append_in_time(vec![self.undecided(pending, why, facts)], Vec::new()).await?;
         self.gate.metrics.decided(FAIL, None, &[]);
+        self.gate.metrics.refused(why);
+        self.gate.metrics.not_understood(doubts);
         Ok(Verdict::Refuse(problem))
     }
 

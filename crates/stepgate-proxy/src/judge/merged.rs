@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stepgate_session::Stores;
-use stepgate_sql::{Facts, Message, Sink, SinkKind};
+use stepgate_sql::{Doubt, Facts, Message, Sink, SinkKind};
 use stepgate_types::{BulkShape, Certainty, Kind, RelationName};
 
 /// The facts of a whole message, as records and grants need them.
@@ -11,6 +11,8 @@ pub(super) struct Merged {
     pub(super) kinds: BTreeSet<Kind>,
     pub(super) certainty: Certainty,
     pub(super) reasons: BTreeSet<&'static str>,
+    /// Those of them for which it is not understood.
+    pub(super) doubts: BTreeSet<&'static str>,
     pub(super) relations: BTreeSet<RelationName>,
     pub(super) has_sink: bool,
     /// Whether all that it stores goes into relations that it is known to reach.
@@ -43,10 +45,12 @@ impl Merged {
                 let reached = |relation| message.relations.contains(relation);
                 sink.kind == SinkKind::Rows && sink.relation.as_ref().is_some_and(reached)
             });
+        let doubts = message.reasons.iter().filter(|reason| reason.doubt != Doubt::Nothing);
         Self {
             kinds: message.kinds,
             certainty: message.certainty,
             reasons: message.reasons.iter().map(|reason| reason.code).collect(),
+            doubts: doubts.map(|reason| reason.code).collect(),
             relations: message.relations,
             has_sink: !message.sinks.is_empty(),
             stores_rows,

@@ -251,6 +251,26 @@ async fn strangers_and_broken_packets_are_turned_away() {
     }
 }
 
+/// A name of bytes that are no text would otherwise be looked for, and end up in logs.
+#[tokio::test]
+async fn startup_packets_that_are_no_text_are_refused_and_none_of_their_bytes_repeated() {
+    let mut door = Door::open(None, None).await;
+    for (body, said) in [
+        (&b"\0\x03\0\0user\0d\xffna\0\0"[..], "stepgate: the user name is not valid UTF-8"),
+        (b"\0\x03\0\0user\0dana\0database\0\xfeshop\0\0", "stepgate: the database name is not valid UTF-8"),
+    ] {
+        let len = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        let mut tcp = TcpStream::connect(door.address).await.unwrap();
+        tcp.write_all(&[&len[..], body].concat()).await.unwrap();
+        let answer = frame(&mut tcp).await.unwrap();
+        let fields = ErrorFields::read(&answer).unwrap();
+        assert_eq!(fields.sqlstate(), Some("22021"));
+        assert!(answer.windows(said.len()).any(|it| it == said.as_bytes()), "{}", answer.escape_ascii());
+        assert!(!answer.contains(&0xff) && !answer.contains(&0xfe), "{}", answer.escape_ascii());
+        assert_eq!(refused(&mut door).await, "refused: 22021");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_dawdles_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -76,11 +76,18 @@ impl Opening {
     }
 }
 
-/// A replication connection reads everything without a statement that could be judged.
+/// A replication connection reads everything without a statement that could be judged. What PostgreSQL takes for neither
+/// yes nor no (`ProcessStartupPacket` of postmaster.c) is refused in its words.
 fn replication(value: &str) -> Result<(), Problem> {
-    let off = ["false", "off", "no", "0", "f", "n"];
-    if off.iter().any(|word| value.eq_ignore_ascii_case(word)) {
+    let on = value.is_empty() || value.eq_ignore_ascii_case("database");
+    let asked = if on { Some(true) } else { options::boolean(value) };
+    if asked == Some(false) {
         return Ok(());
+    }
+    if asked.is_none() {
+        let message = format!("invalid value for parameter \"replication\": \"{value}\"");
+        return Err(Problem::fatal(SqlState::INVALID_PARAMETER_VALUE, message)
+            .with_hint("Leave it out, or set it to \"false\": replication connections are not supported."));
     }
     Err(Problem::fatal(SqlState::FEATURE_NOT_SUPPORTED, "replication connections are not supported")
         .with_hint("Connect to the PostgreSQL server itself for replication and backup."))

@@ -55,6 +55,20 @@ const ALLOWED: [&str; 38] = [
     "work_mem",
 ];
 
+/// The word's meaning as PostgreSQL has it (`parse_bool_with_len` of bool.c): beginnings count, where only one word has them.
+pub(super) fn boolean(value: &str) -> Option<bool> {
+    let begins = |word: &str, least: usize| {
+        value.len() >= least && word.get(..value.len()).is_some_and(|it| it.eq_ignore_ascii_case(value))
+    };
+    if value == "1" || begins("true", 1) || begins("yes", 1) || begins("on", 2) {
+        Some(true)
+    } else if value == "0" || begins("false", 1) || begins("no", 1) || begins("off", 2) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
 /// Lets a setting pass under its lower-case name, or says why not.
 pub(super) fn allowed(setting: Setting) -> Result<Setting, Problem> {
     let name = setting.name.to_ascii_lowercase();

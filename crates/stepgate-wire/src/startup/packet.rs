@@ -81,9 +81,12 @@ pub enum StartupError {
         /// The minor version.
         minor: u16,
     },
-    /// The list of parameters does not end as it must, or is no text.
+    /// The list of parameters does not end as it must.
     #[error("invalid startup packet layout: expected terminator as last byte")]
     Layout,
+    /// A name or value is no UTF-8: PostgreSQL would look for a role of these bytes, and people's names have none such.
+    #[error("{0} is not valid UTF-8")]
+    NotUtf8(&'static str),
     /// A parameter is given twice: two readers of the packet could choose differently.
     #[error("startup parameter given twice")]
     Duplicate,
@@ -135,11 +138,11 @@ fn startup(version: i32, mut rest: &[u8]) -> Result<StartupPacket, StartupError>
     }
     let mut packet = StartupPacket { minor, params: Vec::new(), protocol_options: Vec::new() };
     loop {
-        let name = text(&mut rest)?;
+        let name = text(&mut rest, "the name of a startup parameter")?;
         if name.is_empty() {
             break;
         }
-        let value = text(&mut rest)?;
+        let value = text(&mut rest, what_is_named(&name))?;
         if name.starts_with("_pq_.") {
             packet.protocol_options.push(name);
         } else if packet.params.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
@@ -151,10 +154,19 @@ fn startup(version: i32, mut rest: &[u8]) -> Result<StartupPacket, StartupError>
     if rest.is_empty() { Ok(packet) } else { Err(StartupError::Layout) }
 }
 
-/// The next NUL-terminated text.
-fn text(rest: &mut &[u8]) -> Result<String, StartupError> {
+/// A parameter in words of the gate's own, whatever a client has called it.
+fn what_is_named(parameter: &str) -> &'static str {
+    match parameter {
+        "user" => "the user name",
+        "database" => "the database name",
+        _ => "the value of a startup parameter",
+    }
+}
+
+/// The next NUL-terminated text, which is `what`.
+fn text(rest: &mut &[u8], what: &'static str) -> Result<String, StartupError> {
     let end = rest.iter().position(|byte| *byte == 0).ok_or(StartupError::Layout)?;
     let (text, after) = rest.split_at_checked(end).ok_or(StartupError::Layout)?;
     *rest = after.get(1..).ok_or(StartupError::Layout)?;
-    std::str::from_utf8(text).map(str::to_owned).map_err(|_| StartupError::Layout)
+    std::str::from_utf8(text).map(str::to_owned).map_err(|_| StartupError::NotUtf8(what))
 }

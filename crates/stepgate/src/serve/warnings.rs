@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use stepgate_proxy::{Database, Gate, UpstreamError, connect};
+use stepgate_proxy::{Database, Gate, UpstreamConfig, UpstreamError, connect};
 use stepgate_types::best_for;
 
 use crate::exposure;
+use crate::two_names::{self, Named};
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,6 +62,7 @@ impl Told {
             let detail = "the map says nothing of it: nothing in it counts as personal data";
             self.tell(&upstream.name, detail, "label its columns");
         }
+        self.look_at_names(&gate.databases(), &upstream.name);
         for role in upstream.roles.iter().map(|role| &*role.credentials) {
             let look = async {
                 let mut connection = connect(upstream, role, &[]).await?;
@@ -75,6 +77,21 @@ impl Told {
                 }
                 Ok(Err(error)) => not_looked(&upstream.name, &error),
                 Err(_) => not_looked(&upstream.name, &UpstreamError::Timeout(TIMEOUT.as_secs())),
+            }
+        }
+    }
+
+    /// Whether what has come is known by another name already.
+    fn look_at_names(&mut self, all: &[Arc<Database>], new: &str) {
+        let named = all.iter().map(|database| {
+            let UpstreamConfig { name, host, port, dbname, .. } = &database.config;
+            Named { name, host, port: *port, dbname }
+        });
+        for names in two_names::of_one(&named.collect::<Vec<_>>()) {
+            if let [first, ..] = *names
+                && names.contains(&new)
+            {
+                self.tell(first, &two_names::detail(&names), two_names::HINT);
             }
         }
     }

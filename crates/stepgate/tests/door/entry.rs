@@ -18,7 +18,11 @@ fn who_has_proven_themselves_and_gets_no_session_is_recorded_with_the_reason() {
     let mut second = world.psql(&olga);
     assert!(second.run("select 1;").unwrap().is_ok());
     let eve = world.person("eve", "analysts");
-    assert!(!world.connects(&eve, "shop").0);
+    let (is_in, text) = world.connects(&eve, "shop");
+    assert!(!is_in && text.contains("FATAL:  stepgate: too many sessions"), "{text}");
+    // What to do, for whoever is told and for whoever can change it.
+    let hint = "HINT:  Try again when others have disconnected; the gate's operator sets the limit (limits.sessions).";
+    assert!(text.contains(hint), "{text}");
     drop(second);
     let text = || world.connects(&eve, "s3cret-of-somebody").1;
     stepgate_testkit::until("a place", crate::support::SOON, || text().contains("does not exist")).unwrap();

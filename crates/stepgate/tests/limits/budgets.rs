@@ -152,6 +152,27 @@ fn a_stopping_gate_and_its_operator_end_what_waits_midway_with_an_error() {
     assert!(lines.contains("the gate is stopping") && !lines.contains("@example.test"), "{lines}");
 }
 
+/// What is in a transaction runs on while the gate drains; the stop would withdraw what it asks.
+#[test]
+fn while_the_gate_stops_what_comes_to_its_limit_is_ended_and_nobody_is_asked_for_more() {
+    let mut world = World::with_policy(brake("{rows: 1000}", "self"));
+    let mut psql = bare(&world, &world.dana());
+    assert!(psql.run("begin;").unwrap().is_ok());
+    world.gate.serving().unwrap().signal("TERM").unwrap();
+    let listen = world.gate.listen();
+    until("nobody to be let in", SOON, || std::net::TcpStream::connect(listen).is_err()).unwrap();
+    let reply = psql.run(MANY_CONTACTS).unwrap();
+    let text = reply.text();
+    assert_eq!(reply.sqlstate, "57P01", "{text}");
+    assert!(text.contains("ERROR:  stepgate: the gate is stopping, so nobody is asked"), "{text}");
+    assert!(text.contains("were delivered before; the result is not complete."), "{text}");
+    assert!(psql.run("rollback;").unwrap().is_ok());
+    assert_eq!(world.gate.serving().unwrap().exit_status(SOON), Some(0));
+    let reached = events(&world, "limit.reached");
+    assert_eq!((reached.len(), &reached[0]["verdict"]), (1, &"deny".into()), "{reached:?}");
+    assert!(events(&world, "stepup.requested").is_empty());
+}
+
 /// A grant that limits nothing, or much: what runs by it stops at its next row, not at the end of anything.
 #[test]
 fn what_runs_by_a_grant_stops_in_the_middle_when_that_is_revoked() {

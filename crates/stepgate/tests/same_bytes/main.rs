@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use peer::{End, Held, Peer, Reply, refuses};
-use program::{Client, Frame, Pool, Random, ending, goodbye, query, shown};
+use program::{Client, Frame, Pool, Random, bind, ending, execute, goodbye, parse, query, shown, sync};
 use stepgate_testkit::Person;
 use support::World;
 use tokio::runtime::Runtime;
@@ -329,6 +329,45 @@ fn play(few: u64, pool: Pool, stage: &Stage, mut held: impl FnMut(&str, (i32, &[
 fn what_is_allowed_comes_back_as_it_comes_from_the_server() {
     let stage = Stage::new();
     play(15, ALLOWED, &stage, |request, _| panic!("{request} is held"));
+}
+
+/// PostgreSQL counts the values before it minds that the transaction has failed (`exec_bind_message`): 08P01, not 25P02.
+#[test]
+fn a_bind_with_too_many_or_too_few_values_fails_for_that_in_a_failed_transaction_too() {
+    let stage = Stage::new();
+    let makes = [
+        "prepare ps as select a from t where a = $1 order by a",
+        "prepare ps as select 1",
+        "prepare ps as insert into t values ($1, 'bound')",
+        "prepare ps (int) as select $1; select 1",
+        "do $$ begin execute 'prepare ps as select $1::int'; end $$",
+    ];
+    let begin = || vec![query("begin")];
+    let fail = || vec![query("select 1 / 0")];
+    // By the gate, and by the server.
+    let refused = || vec![query("select * from public.secret")];
+    let mut different = Vec::new();
+    for (number, make) in makes.iter().enumerate() {
+        let made = || vec![query(make)];
+        let made_by_bind = || vec![parse("", make), bind("", "", &[]), execute("", 0), sync()];
+        for values in [&[][..], &["1"], &["1", "2"]] {
+            let binds = || vec![bind("", "ps", values), execute("", 0), sync()];
+            for programs in [
+                vec![made(), begin(), fail(), binds()],
+                vec![begin(), made(), fail(), binds()],
+                vec![begin(), made_by_bind(), fail(), binds()],
+                vec![made(), begin(), refused(), binds()],
+                vec![[made(), begin(), fail(), binds()].concat()],
+                vec![[begin(), made(), fail()].concat(), binds(), binds()],
+            ] {
+                if let Some((at, how)) = stage.programs(number as u64, &programs, &mut |_, _| ()) {
+                    let played: Vec<_> = programs.iter().map(|frames| shown(frames)).collect();
+                    different.push(format!("{at}: {how}\n{}", played.join("  --\n")));
+                }
+            }
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
 }
 
 #[test]

@@ -193,11 +193,11 @@ pub(crate) fn query(sql: &str) -> Frame {
     frame(b'Q', format!("{sql}\0").as_bytes())
 }
 
-fn parse(name: &str, sql: &str) -> Frame {
+pub(crate) fn parse(name: &str, sql: &str) -> Frame {
     frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes())
 }
 
-fn bind(portal: &str, statement: &str, values: &[&str]) -> Frame {
+pub(crate) fn bind(portal: &str, statement: &str, values: &[&str]) -> Frame {
     let mut body = format!("{portal}\0{statement}\0\0\0").into_bytes();
     body.extend(u16::try_from(values.len()).unwrap().to_be_bytes());
     for value in values {
@@ -212,7 +212,7 @@ fn named(tag: u8, kind: u8, name: &str) -> Frame {
     frame(tag, &[&[kind], name.as_bytes(), b"\0"].concat())
 }
 
-fn execute(portal: &str, rows: u32) -> Frame {
+pub(crate) fn execute(portal: &str, rows: u32) -> Frame {
     frame(b'E', &[portal.as_bytes(), b"\0", &rows.to_be_bytes()].concat())
 }
 

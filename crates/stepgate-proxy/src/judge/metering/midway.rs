@@ -9,6 +9,7 @@ use stepgate_types::{Action, Amount, bytes_in_words, rows_in_words};
 use super::super::asking::{MAX_HOLD_IN_TRANSACTION, no_randomness};
 use super::{Case, Hold, Limited, More};
 use crate::refusal;
+
 impl Case<'_> {
     /// Asks people whether more may be delivered.
     pub(super) async fn ask_for_more(
@@ -18,6 +19,10 @@ impl Case<'_> {
         wanted: Wanted,
     ) -> Result<More, LogError> {
         let gate = &self.judge.gate;
+        if self.judge.is_stopping() {
+            gate.log.append(vec![self.reached(limited, "deny")], Vec::new()).await?;
+            return Ok(More::Ends(refusal::stopping()));
+        }
         gate.log.append(vec![self.reached(limited, "hold")], Vec::new()).await?;
         let Some(id) = self.fresh_id() else { return Ok(More::Ends(no_randomness())) };
         let approval = &beyond.1;
