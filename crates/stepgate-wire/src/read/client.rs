@@ -66,7 +66,7 @@ impl<'a> Bind<'a> {
     /// Reads a whole frame.
     ///
     /// # Errors
-    /// It is not exactly one Bind, or the number of formats fits neither zero, one nor the number of values.
+    /// It is not exactly one Bind. Formats that do not fit the values are the server's to refuse: it reads no value then.
     pub fn read(frame: &'a [u8]) -> Result<Self, ReadError> {
         let mut body = Body::of(frame, b'B', "Bind")?;
         let read = Self {
@@ -76,9 +76,6 @@ impl<'a> Bind<'a> {
             values: body.values()?,
             result_formats: body.formats()?,
         };
-        if read.formats.len() > 1 && read.formats.len() != read.values.len() {
-            return Err(body.error());
-        }
         body.end()?;
         Ok(read)
     }

@@ -16,7 +16,9 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use peer::{End, Held, Peer, Reply, refuses};
-use program::{Client, Frame, Pool, Random, bind, ending, execute, goodbye, parse, query, shown, sync};
+use program::{
+    Client, Frame, Pool, Random, bind, ending, execute, frame, goodbye, parse, query, shown, sync,
+};
 use stepgate_testkit::Person;
 use support::World;
 use tokio::runtime::Runtime;
@@ -149,8 +151,8 @@ struct Stage {
     world: World,
     runtime: Runtime,
     person: Person,
-    /// Statements about the secret that were let through for not being understood.
-    unknown: Cell<usize>,
+    /// The number of the last record of a statement about the secret that was let through for not being understood.
+    unknown: Cell<u64>,
 }
 
 impl Stage {
@@ -198,6 +200,7 @@ impl Stage {
     /// Whether something about the secret was let through since this was last asked, for not being understood where it
     /// stood: this policy allows that, and the server does not know of it.
     fn was_unknown(&self) -> bool {
+        let number = |record: &serde_json::Value| record["seq"].as_u64();
         let unknown = |record: &serde_json::Value| {
             let is = |key: &str, value: &str| record[key] == value;
             is("type", "statement.decided")
@@ -205,8 +208,9 @@ impl Stage {
                 && is("verdict", "forward")
                 && record["relations"].to_string().contains("secret")
         };
-        let count = self.world.records().iter().filter(|record| unknown(record)).count();
-        self.unknown.replace(count) < count
+        let last = self.world.records().iter().filter(|record| unknown(record)).filter_map(number).max();
+        let last = last.unwrap_or_default();
+        self.unknown.replace(last) < last
     }
 
     /// Plays programs both ways; the first that makes a difference, and which.
@@ -364,6 +368,29 @@ fn a_bind_with_too_many_or_too_few_values_fails_for_that_in_a_failed_transaction
                     let played: Vec<_> = programs.iter().map(|frames| shown(frames)).collect();
                     different.push(format!("{at}: {how}\n{}", played.join("  --\n")));
                 }
+            }
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+/// No message that cannot be read ends a session with PostgreSQL.
+#[test]
+fn a_bind_whose_formats_do_not_fit_its_values_fails_and_its_session_goes_on() {
+    let stage = Stage::new();
+    let mut different = Vec::new();
+    for statement in [
+        "select $1::text",
+        "select a from t where a = $1::int",
+        "select a from public.secret where a = $1::int",
+    ] {
+        for formats in [2, 3] {
+            let body =
+                [b"\0\0\0".as_slice(), &[formats], &[0; 2].repeat(formats.into()), b"\0\x01\0\0\0\x011\0\0"];
+            let bind = frame(b'B', &body.concat());
+            let programs = [vec![parse("", statement), bind, execute("", 0), sync(), query("select 1")]];
+            if let Some((at, how)) = stage.programs(formats.into(), &programs, &mut |_, _| ()) {
+                different.push(format!("{at}: {how}\n{}", shown(&programs[0])));
             }
         }
     }
