@@ -57,8 +57,8 @@ impl Database {
         let now = sizes(&mut connection).await.ok()?;
         let before = reader.sizes.replace((now.clone(), asked));
         if before.is_none_or(|(before, _)| before != now) {
-            // To be read over the same connection.
-            reader.connection = Some(connection);
+            // To be read over the same connection, and all of it: row versions are compared over one connection alone.
+            (reader.connection, reader.has_read) = (Some(connection), false);
             return None;
         }
         self.bind_stored(reader).await.ok()?;
