@@ -60,21 +60,23 @@ async function prove(path, body) {
   return { proof: { challenge, passkey: toJson(credential) } };
 }
 
+// Pages are asked for anew, not loaded again: what a form was answered with would send it again.
 async function answer(button) {
-  const request = `/api/v1/requests/${document.getElementById("state").dataset.request}`;
+  const id = document.getElementById("state").dataset.request;
+  const request = `/api/v1/requests/${id}`;
   const verb = button.dataset.passkey;
   const reason = button.form.elements.reason;
   if (reason && verb !== "deny" && !reason.reportValidity()) return;
   const proof = await prove(`${request}/challenge`, { approve: verb !== "deny" });
   await call(`${request}/${verb}`, reason && reason.value.trim() ? { ...proof, reason: reason.value } : proof);
-  location.reload();
+  location.replace(`/r/${id}`);
 }
 
 // What was asked for at a terminal.
 async function breakGlass(button) {
   const glass = `/api/v1/break-glass/${button.dataset.glass}`;
   await call(`${glass}/open`, await prove(`${glass}/challenge`, {}));
-  location.reload();
+  location.replace(`/break-glass/${button.dataset.glass}`);
 }
 
 // Sends the form as it is, with a fresh proof in the place of a code.
@@ -116,7 +118,7 @@ async function enrol(button) {
   const shown = await call("/api/v1/factors/passkey", body);
   const credential = await navigator.credentials.create({ publicKey: toEnrol(shown) });
   await call("/api/v1/factors/passkey/confirm", { proof: { passkey: toJson(credential) } });
-  location.reload();
+  location.replace("/enrol");
 }
 
 const whys = {

@@ -5,6 +5,12 @@ const state = document.getElementById("state");
 const problem = document.getElementById("problem");
 if (problem) problem.focus();
 
+// Where this page is to be had: what a form was answered with has the form's address, and loaded again sends it again.
+function address() {
+  if (state && state.dataset.request) return `/r/${state.dataset.request}`;
+  return document.getElementById("lists") ? "/" : location.pathname + location.search;
+}
+
 function shown(seconds) {
   if (seconds >= 3600) return `in ${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
   return `in ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
@@ -59,7 +65,7 @@ function say(id, text, link) {
   said.textContent = text;
   if (!link) return;
   const again = document.createElement("a");
-  again.href = location.pathname;
+  again.href = address();
   again.textContent = link;
   said.append(again, ".");
 }
@@ -73,14 +79,14 @@ async function look() {
   }
   loading = true;
   try {
-    const answer = await fetch(location.pathname, { credentials: "same-origin" });
+    const answer = await fetch(address(), { credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("lists");
     if (fresh) {
       lists.replaceWith(document.adoptNode(fresh));
       state.textContent = "Up to date.";
     } else {
-      location.reload();
+      location.replace(address());
     }
   } finally {
     loading = false;
@@ -110,7 +116,7 @@ function listen() {
     // Not for good: it comes again by itself.
     if (source.readyState === EventSource.CLOSED) notify("end", "This page hears of nothing any more: log in again.", "/login");
   });
-  source.addEventListener("missed", () => (state.dataset.request ? location.reload() : look()));
+  source.addEventListener("missed", () => (state.dataset.request ? location.replace(address()) : look()));
 }
 
 // On the desktop, for who wants it: that something waits or has ended, and nothing of what it is. Who follows it comes to

@@ -71,6 +71,21 @@ fn somebody_sees_on_a_phone_what_is_held_and_lets_it_run_by_a_code() {
 }
 
 #[test]
+fn after_a_wrong_code_the_page_hears_how_its_request_ends_and_leads_to_it() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("select ssn from customers order by id limit 3;").unwrap();
+    let request = held(&mut psql);
+    let given = with(login(&dana), json!({"request": request}));
+    let Some(mut script) = Script::start(&world, "refused", given) else { return };
+    assert_eq!(script.hear(), json!({"refused": true}));
+    world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+    assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+    script.ends();
+}
+
+#[test]
 fn an_owner_of_the_data_denies_and_approves_on_a_phone_by_keyboard_and_without_a_script_running() {
     let world = World::new();
     let (dana, mut olga) = (world.dana(), world.olga());
