@@ -231,10 +231,13 @@ impl Log {
         let checkpoints = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = checkpoints.keys().count().saturating_sub(1);
         let signer = keys::signer(&shared.vault, checkpoints.keys().name(), newest)?;
-        for path in [layout.verifier_key(), layout.keys(), layout.subjects_key(), layout.next_subjects_key()]
+        // Of the keys of personal values the new one first: it takes the place of the other, whose bytes are written over
+        // before, and under no lock of the log.
+        for path in [layout.next_subjects_key(), layout.subjects_key(), layout.verifier_key(), layout.keys()]
         {
-            if path.exists() {
-                read_small(&path, data, &mut small)?;
+            match read_small(&path, data, &mut small) {
+                Err(BackupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                read => read?,
             }
         }
         for dir in [shared.checkpoints_dir.clone(), data.join("sinks")] {
