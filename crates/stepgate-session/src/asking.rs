@@ -65,8 +65,9 @@ impl Session {
             return false;
         }
         let name = self.own_name("check");
-        let drops_unnamed = check.unnamed && !within && self.registry.has(&Bytes::new());
-        if drops_unnamed {
+        // In the middle of a segment, one may be on its way that is not known yet.
+        let drops_unnamed = check.unnamed && (within || self.registry.has(&Bytes::new()));
+        if drops_unnamed && !within {
             self.registry.forget_statement(&Bytes::new());
         }
         self.server.check(&name, sql, check.types, drops_unnamed);
@@ -80,6 +81,7 @@ impl Session {
             refused: None,
             abandoned: false,
             within,
+            drops: within && drops_unnamed,
             said: Vec::new(),
         }));
         self.gate = Gate::Checking;

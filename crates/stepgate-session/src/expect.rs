@@ -30,6 +30,8 @@ pub(crate) struct Check {
     /// It is asked in the middle of a segment, without a Sync: then its error is the segment's end, as the statement's would
     /// be.
     pub(crate) within: bool,
+    /// There the server has still to confirm that the unnamed statement is gone.
+    pub(crate) drops: bool,
     /// What the server noticed, and its error: the client's if it was refused.
     pub(crate) said: Vec<Bytes>,
 }

@@ -84,6 +84,9 @@ impl Session {
             b'Z' => return self.ready(frame),
             _ => {}
         }
+        if tag == b'3' && self.has_dropped_unnamed() {
+            return;
+        }
         let Some(owed) = self.expect.front().map(|entry| &entry.owed) else { return self.lost_track() };
         match (owed, tag) {
             (Owed::Probe, b'1' | b'2' | b'3' | b'C')
@@ -439,6 +442,18 @@ impl Session {
 
     fn is_checking(&self) -> bool {
         matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Check(_) | Owed::Exists))
+    }
+
+    /// Whether this is what the server says of the unnamed statement, before it tries to parse another in its place.
+    fn has_dropped_unnamed(&mut self) -> bool {
+        let Some(Owed::Check(check)) = self.expect.front_mut().map(|entry| &mut entry.owed) else {
+            return false;
+        };
+        let dropped = std::mem::take(&mut check.drops);
+        if dropped {
+            self.registry.forget_statement(&Bytes::new());
+        }
+        dropped
     }
 
     /// The server has tried to parse what waits at the head of inbox or park.

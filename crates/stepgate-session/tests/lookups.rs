@@ -4,7 +4,10 @@
 mod support;
 
 use stepgate_types::Certainty;
-use support::{Stage, bind, complete, error, execute, find, frame, parse, permit, query, ready, sync, tags};
+use support::{
+    Stage, bind, close_statement, complete, error, execute, find, frame, parse, permit, query, ready, sync,
+    tags,
+};
 
 fn without(frames: &[Vec<u8>]) -> Stage {
     let mut stage = Stage::new();
@@ -144,4 +147,8 @@ fn a_slip_in_the_middle_of_a_segment_gets_its_error_there() {
     stage.server(&[ready(b'I')]);
     assert_eq!(tags(&stage.at_client()), "Z");
     assert!(!stage.undecided());
+    // The failed Parse has taken the unnamed statement with it (`exec_parse_message` of postgres.c): also the first one's.
+    assert!(stage.questions.iter().any(|frame| frame[..] == close_statement("")[..]));
+    stage.client(&[bind("", ""), execute(""), sync()]);
+    assert!(stage.decision().sql.is_empty());
 }

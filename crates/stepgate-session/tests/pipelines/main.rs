@@ -61,6 +61,12 @@ fn describe(kind: char, name: &str) -> Vec<u8> {
     frame(b'D', format!("{kind}{name}\0").as_bytes())
 }
 
+fn executed(name: &str, described: bool) -> Vec<Vec<u8>> {
+    let described = described.then(|| describe('P', ""));
+    let rest = described.into_iter().chain([execute("", 0), sync()]);
+    std::iter::once(bind("", name)).chain(rest).collect()
+}
+
 fn copy(extended: bool, end: u8, data: Vec<bool>, early_sync: bool) -> Vec<Vec<u8>> {
     let mut frames = if extended {
         vec![parse("", "copy t from stdin"), bind("", ""), execute("", 0)]
@@ -103,6 +109,8 @@ fn step() -> impl Strategy<Value = Vec<Vec<u8>>> {
         1 => (any::<bool>(), 0..4_u8, prop::collection::vec(any::<bool>(), 0..3), any::<bool>())
             .prop_map(|(extended, end, data, early)| copy(extended, end, data, early)),
         2 => (name(), text()).prop_map(|(name, text)| vec![parse(name, text)]),
+        // As drivers execute what they have prepared.
+        4 => (name(), any::<bool>()).prop_map(|(name, described)| executed(name, described)),
         3 => (portal(), name()).prop_map(|(portal, name)| vec![bind(portal, name)]),
         3 => (portal(), 0..3_u8).prop_map(|(portal, rows)| vec![execute(portal, rows)]),
         1 => name().prop_map(|name| vec![describe('S', name)]),

@@ -49,6 +49,8 @@ pub(crate) struct Outcome {
 
 struct Rig {
     random: Random,
+    /// The client waits for what it is owed before it binds anything, for a while.
+    patient: bool,
     session: Session,
     client: Cutter,
     server_in: Cutter,
@@ -73,6 +75,7 @@ pub(crate) fn play(frames: &[Vec<u8>], seed: u64) -> Outcome {
     });
     let mut rig = Rig {
         random: Random(seed | 1),
+        patient: seed & 2 == 0,
         session,
         client: Cutter::client(),
         server_in: Cutter::new(Side::Client, b""),
@@ -113,13 +116,19 @@ impl Rig {
     }
 
     fn client_sends(&mut self, rest: &mut &[u8]) -> bool {
+        // Many clients wait for the answer before they execute the next.
+        let waits = self.patient && self.client.buffer().first() == Some(&b'B') && !self.session.is_idle();
+        if waits && self.random.below(500) != 0 {
+            return true;
+        }
         if self.session.wants_client()
             && let Ok(Some(piece)) = self.client.next()
         {
             self.session.on_client(piece);
             return true;
         }
-        let (now, later) = rest.split_at(rest.len().min(1 + self.random.below(40)));
+        let most = [40, 400][self.random.below(2)];
+        let (now, later) = rest.split_at(rest.len().min(1 + self.random.below(most)));
         *rest = later;
         self.client.push(now);
         !now.is_empty()

@@ -440,8 +440,10 @@ impl Stage {
         self.checks += 1;
         if frames.get(last).is_some_and(|frame| frame[0] == b'H') {
             // Behind what the server owes of the segment.
+            let dropped = frames.iter().any(unnamed).then(|| frame(b'3', b"")).unwrap_or_default();
             let parsed = [frame(b'1', b""), frame(b'3', b"")].concat();
-            self.lookup = Some(self.unparsable.take().unwrap_or(parsed));
+            let said = self.unparsable.take().unwrap_or(parsed);
+            self.lookup = Some([dropped, said].concat());
             return Some(Vec::new());
         }
         Some(match self.unparsable.take() {
