@@ -109,6 +109,31 @@ fn a_role_that_is_a_superuser_is_told_of_once_and_by_that_alone() {
     assert!(told.len() == 1 && told[0].contains("is a superuser"), "{told:?}");
 }
 
+/// What a role should not have depends on what is labelled.
+#[test]
+fn when_the_map_changes_the_databases_are_looked_at_again() {
+    let mut world = World::not_serving(|text| text);
+    world
+        .cluster
+        .psql("shop", "alter table products owner to stepgate_analyst; alter role stepgate_analyst bypassrls")
+        .unwrap();
+    let map = world.gate.directory().join("policies/pii-map.yaml");
+    let labelled = std::fs::read_to_string(&map).unwrap();
+    let entry = "    public.products: {}\n";
+    assert!(labelled.contains(entry));
+    std::fs::write(&map, labelled.replacen(entry, "", 1)).unwrap();
+    world.gate.serve().unwrap();
+    let told = |world: &World, what: &str| world.gate.log().matches(what).count();
+    until("the look at the start", SOON, || told(&world, "BYPASSRLS") == 1).unwrap();
+    let owns = "stepgate_analyst owns public.products";
+    assert_eq!(told(&world, owns), 0, "{}", world.gate.log());
+    std::fs::write(&map, labelled).unwrap();
+    world.reload();
+    until("the look by the new map", SOON, || told(&world, owns) == 1).unwrap();
+    // What was told before is no news.
+    assert_eq!(told(&world, "BYPASSRLS"), 1);
+}
+
 #[test]
 fn one_database_under_two_names_is_told_of_by_check_and_doctor_and_once_at_the_start() {
     let mut world = World::not_serving(|text| text);
