@@ -15,13 +15,15 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
+# What the demonstration has built. After the tests `--bins --tests` is there already.
+DEMO_BUILDS ?= --bin stepgate
 
 .PHONY: demo test oracle fuzz soak thousand idle evidence regress suites power-cuts check build clean
 
 demo:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
-	@$(CARGO) build --locked --workspace --bin stepgate
+	@$(CARGO) build --locked --workspace $(DEMO_BUILDS)
 	@exec "$(TARGET)/debug/stepgate" demo $(DEMO)
 
 test:
