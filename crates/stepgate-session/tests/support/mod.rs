@@ -440,7 +440,7 @@ impl Stage {
         self.checks += 1;
         if frames.get(last).is_some_and(|frame| frame[0] == b'H') {
             // Behind what the server owes of the segment.
-            let dropped = frames.iter().any(unnamed).then(|| frame(b'3', b"")).unwrap_or_default();
+            let dropped = if frames.iter().any(unnamed) { frame(b'3', b"") } else { Vec::new() };
             let parsed = [frame(b'1', b""), frame(b'3', b"")].concat();
             let said = self.unparsable.take().unwrap_or(parsed);
             self.lookup = Some([dropped, said].concat());
