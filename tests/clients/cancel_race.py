@@ -4,10 +4,10 @@ import random
 import threading
 import time
 
-from frames import SYNC, bind, by_gate, execute, fields, parse, query
+from frames import SYNC, bind, by_gate, direct, execute, fields, parse, query
 
 random.seed(4)
-session, other = by_gate(), by_gate()
+session, other, server = by_gate(), by_gate(), direct()
 ended = {"57014": 0, None: 0}
 
 
@@ -24,6 +24,16 @@ def ends(replies):
 def cancels_after(seconds):
     time.sleep(seconds)
     session.cancel()
+
+
+def sleeps():
+    """Waits until the server is at it: a cancel that comes before it has read the statement hits nothing, as
+    without a gate."""
+    asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%pg_sleep(20)%'"
+    end = time.monotonic() + 15
+    while ("D", b"\0\1\0\0\0\x011") not in server.ask(query(asleep)):
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 for turn in range(150):
@@ -46,7 +56,7 @@ for turn in range(150):
 # A client that does not wait for the end of its cancel's connection.
 for turn in range(60):
     session.send(query("select pg_sleep(20)"))
-    time.sleep(0.02 + random.random() * 0.01)
+    sleeps()
     connection = session.cancel(wait=False)
     assert ends(session.replies()) == "57014", turn
     assert ends(session.ask(query("select pg_sleep(0.002)"))) is None, turn
@@ -59,6 +69,7 @@ for turn in range(5):
     session.send(*frames("select pg_sleep(20)"), *frames("select ssn from customers limit 1"))
     while session.frame(20)[0] != "N":
         pass
+    sleeps()
     session.cancel()
     assert ends(session.replies()) == "57014", turn
     session.cancel()
