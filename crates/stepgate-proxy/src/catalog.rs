@@ -1,5 +1,7 @@
 //! Reading the catalog.
 
+use std::sync::Arc;
+
 use stepgate_sql::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows, SIZES_QUERY,
     TEMPORARY_FINGERPRINT_QUERY,
@@ -24,6 +26,9 @@ pub enum CatalogError {
     /// It does not make sense.
     #[error("reading the catalog: {0}")]
     Invalid(#[from] stepgate_sql::CatalogError),
+    /// The gate has failed at it, not the server.
+    #[error("reading the catalog: a thread for it cannot be started, or has panicked")]
+    Unmade,
     /// Where labels have moved to cannot be kept.
     #[error("keeping labels with their columns: {0}")]
     Bindings(#[from] LogError),
@@ -87,19 +92,19 @@ pub async fn load(config: &UpstreamConfig) -> Result<Catalog, CatalogError> {
 /// See [`CatalogError`].
 pub async fn load_from(
     upstream: &mut Upstream,
-    before: Option<&Catalog>,
-    known: Option<&Catalog>,
+    before: Option<Arc<Catalog>>,
+    known: Option<Arc<Catalog>>,
 ) -> Result<Catalog, CatalogError> {
     // One snapshot: what one query sees, the next one sees too. And one round trip.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-    let asked: Vec<_> = CATALOG_QUERIES.iter().map(|query| query.sql_after(known)).collect();
+    let asked: Vec<_> = CATALOG_QUERIES.iter().map(|query| query.sql_after(known.as_deref())).collect();
     let queries: Vec<&str> =
         [begin].into_iter().chain(asked.iter().map(|sql| &**sql)).chain(["COMMIT"]).collect();
     let answers = simple_queries(upstream, &queries).await?.into_iter().skip(1);
     let results: Vec<(&str, Rows)> = CATALOG_QUERIES.iter().map(|query| query.name).zip(answers).collect();
-    let mut catalog = Ok(Catalog::default());
-    aside::at_once(&mut || catalog = Catalog::from_rows_after(&results, before, known));
-    Ok(catalog?)
+    let catalog =
+        aside::made(move || Catalog::from_rows_after(&results, before.as_deref(), known.as_deref())).await;
+    Ok(catalog.ok_or(CatalogError::Unmade)??)
 }
 
 /// What changes whenever the catalog does.

@@ -28,6 +28,9 @@ use crate::{
 /// at once; this is for what changes beside it.
 const POLL: Duration = Duration::from_secs(2);
 
+/// How often sessions that do nothing are told at most that their catalog has changed.
+const TOLD_APART: Duration = Duration::from_millis(500);
+
 /// How often it is asked how large tables are.
 const SIZES: Duration = Duration::from_secs(60);
 
@@ -51,6 +54,8 @@ pub struct Database {
     /// How it is reached.
     pub config: UpstreamConfig,
     view: watch::Sender<Option<Arc<View>>>,
+    /// Calls sessions that wait for their clients, when there is another.
+    changes: watch::Sender<()>,
     rules: watch::Receiver<Arc<Ruleset>>,
     /// What its tables hold of labelled columns.
     pub(crate) taints: Arc<SharedTaints>,
@@ -241,6 +246,7 @@ impl Database {
         Self {
             config,
             view: watch::Sender::new(None),
+            changes: watch::Sender::new(()),
             rules,
             taints,
             views: AtomicU64::new(0),
@@ -407,8 +413,9 @@ impl Database {
         };
         let same_code =
             reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now.fingerprint));
-        let before = view.as_deref().filter(|_| same_code).map(|view| &*view.catalog);
-        let known = view.as_deref().filter(|_| was_there && has_read).map(|view| &*view.catalog);
+        let catalog_if =
+            |usable: bool| view.as_ref().filter(|_| usable).map(|view| Arc::clone(&view.catalog));
+        let (before, known) = (catalog_if(same_code), catalog_if(was_there && has_read));
         let catalog = Arc::new(load_from(&mut connection, before, known).await?);
         // What was stored since in a table that has another name by now, was stored under the name of before.
         if reader.server.as_ref() == Some(&server) {
@@ -563,6 +570,27 @@ impl Database {
     /// What is known of it from now on.
     pub(crate) fn views(&self) -> watch::Receiver<Option<Arc<View>>> {
         self.view.subscribe()
+    }
+
+    /// Resolves when a session that does nothing is to learn what is known now.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Calls the sessions whenever there is another view. A catalog of thousands of tables takes tens of megabytes: no
+    /// session keeps one that is used no more only since it has had nothing to do.
+    pub(crate) async fn tell_changes(&self, mut shutdown: watch::Receiver<bool>) {
+        let mut views = self.views();
+        let tells = async {
+            while views.changed().await.is_ok() {
+                self.changes.send_replace(());
+                tokio::time::sleep(TOLD_APART).await;
+            }
+        };
+        tokio::select! {
+            () = tells => {}
+            _ = shutdown.wait_for(|down| *down) => {}
+        }
     }
 
     /// A session is about to send what may commit DDL.

@@ -281,6 +281,8 @@ impl Databases {
         loop {
             for database in self.known().into_iter().filter(|database| database.begin_watch()) {
                 watchers.spawn(announced::listen(Arc::clone(&database), database.closing()));
+                let tells = Arc::clone(&database);
+                watchers.spawn(async move { tells.tell_changes(tells.closing()).await });
                 watchers.spawn(async move { database.watch(database.closing()).await });
             }
             tokio::select! {

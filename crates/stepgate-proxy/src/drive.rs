@@ -276,6 +276,8 @@ impl Drive {
                 self.end(state, &problem, "killed");
             }
             Occurred::Called(Call::Cancel(notice)) => return Some(Waits::Cancelled(notice)),
+            // As whatever it is woken by.
+            Occurred::Called(Call::Learn) => {}
             Occurred::Tick => return Some(Waits::Tick),
             Occurred::ClientGone => client_gone(state),
             Occurred::ServerGone => self.server_gone(state),
@@ -307,6 +309,7 @@ impl Drive {
         }
         if let Some(view) = database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
+            state.under_way.forget_catalog();
         }
         self.session.set_taints(database.taints.now());
         state.learnt = Some(moment);

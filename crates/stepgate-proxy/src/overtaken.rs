@@ -263,6 +263,13 @@ impl UnderWay {
         }
     }
 
+    /// Another catalog is in use: where nothing is under way, the one of before is let go.
+    pub(crate) fn forget_catalog(&mut self) {
+        if self.watched.is_empty() {
+            (self.catalog, self.unwatched) = (None, None);
+        }
+    }
+
     /// What may still commit DDL, for whoever sees the server's end of the session out.
     pub(crate) fn into_commits(self) -> Vec<CommitsDdl> {
         self.commits.into_values().chain(self.commits_more).collect()

@@ -384,6 +384,7 @@ async fn prepare(
     // There is no other log to say that in.
     opened.map_err(|problem| Refused { problem, reason: None })?;
     let address = peer::address(client.peer);
+    let changes = database.changes();
     let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client)
         .of_manner(client.manner.clone())
         .until(shutdown.clone());
@@ -401,7 +402,7 @@ async fn prepare(
     }
     let (kill, doing) = (Arc::clone(&listed.kill), listed.teller());
     let server_key = (upstream.pid, upstream.secret);
-    let calls = Calls::new(Sources { shutdown, kill, registration });
+    let calls = Calls::new(Sources { shutdown, kill, registration, changes });
     let span = {
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)

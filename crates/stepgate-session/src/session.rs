@@ -365,11 +365,14 @@ impl Session {
         self.client.queue()
     }
 
-    /// Takes a newer catalog.
+    /// Takes a newer catalog. The one before it is kept only where something that was judged by it may still show rows: it
+    /// is large, and a session may do nothing for days.
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
             let same_path = self.catalog.has_same_schemas(&catalog);
-            self.catalog_before = Some(std::mem::replace(&mut self.catalog, catalog));
+            let before = std::mem::replace(&mut self.catalog, catalog);
+            let shows_nothing = self.rests_in().is_some() && self.registry.portals().next().is_none();
+            self.catalog_before = (!shows_nothing).then_some(before);
             self.catalogs = self.catalogs.saturating_add(1);
             if same_path {
                 self.forget_facts();

@@ -169,6 +169,30 @@ fn the_second_statement_of_a_message_does_not_show_what_it_waited_for() {
     assert!(!lines.contains("901-00-"), "{lines}");
 }
 
+/// More are sent ahead than are remembered one by one.
+#[test]
+fn what_waits_behind_a_thousand_statements_of_a_pipeline_does_not_show_what_it_waited_for() {
+    let world = world();
+    let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
+    let runtime = runtime();
+    let mut eve = runtime.block_on(session(&config(&world, &world.person("eve", "analysts")))).unwrap();
+    let ahead = extended("select count(*) from orders where id < 5").repeat(1_100);
+    send(&runtime, &mut eve, &[extended("select pg_sleep(2)"), ahead, extended("select x from v")].concat());
+    waits_for_lock(&world);
+    assert!(dba.run("commit;").unwrap().is_ok());
+    let mut said = Vec::new();
+    while let Some((tag, body)) = next(&runtime, &mut eve, SOON) {
+        if tag == b'E' {
+            said.push(error(&body).0);
+        }
+        assert!(!body.windows(7).any(|text| text == b"901-00-"), "{said:?}");
+        if tag == b'E' {
+            break;
+        }
+    }
+    assert_eq!(said.len(), 1);
+}
+
 #[test]
 fn a_script_in_one_message_may_drop_what_it_has_read() {
     let world = world();

@@ -109,6 +109,40 @@ fn an_idle_flood_from_one_address_shuts_out_nobody_and_is_told_why_it_is_refused
 }
 
 #[test]
+fn sessions_that_do_nothing_keep_no_catalog_of_before() {
+    let mut world = World::not_serving(|policy| policy);
+    world.configure("limits: {per_person: 100}");
+    let columns: Vec<_> = (0..15).map(|column| format!("column_{column} int")).collect();
+    let make = format!("format('create table wide_%s ({})', n)", columns.join(", "));
+    let tables = format!(
+        "do $$ begin for n in 1..1500 loop execute {make}; end loop; end $$; \
+         grant create on schema public to stepgate_analyst"
+    );
+    world.cluster.load("shop", &tables).unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut maker = world.psql(&dana);
+    assert!(maker.run("create table made_0 (a int);").unwrap().is_ok());
+    let before = status(&mut world, "VmRSS");
+    // Each of them has seen another catalog last, of 9 MB.
+    let runtime = runtime();
+    let mut idle: Vec<_> = (1..=40)
+        .map(|number| {
+            assert!(maker.run(&format!("create table made_{number} (a int);")).unwrap().is_ok());
+            let mut idle = session(&runtime, &world, &dana);
+            let sql = format!("select count(*) from made_{number}");
+            runtime.block_on(raw::run(&mut idle, &sql)).unwrap();
+            idle
+        })
+        .collect();
+    let grown = status(&mut world, "VmRSS").saturating_sub(before);
+    assert!(grown < 110 << 10, "{grown} kB for forty sessions");
+    for idle in &mut idle {
+        runtime.block_on(raw::run(idle, "select count(*) from made_40")).unwrap();
+    }
+}
+
+#[test]
 fn ten_thousand_connections_from_many_networks_cost_little_and_keep_nobody_else_out() {
     let mut world = World::new();
     let dana = world.dana();

@@ -1,5 +1,5 @@
-//! What calls a session away from its bytes: the gate's end, its operator, a cancel request. It happens seldom, and is
-//! looked at only once it has rung: to ask each source at every wait costs more than the bytes do.
+//! What calls a session away from its bytes: the gate's end, its operator, a cancel request, another catalog. It happens
+//! seldom, and is looked at only once it has rung: to ask each source at every wait costs more than the bytes do.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,8 @@ pub(super) enum Call {
     Shutdown(Shutdown),
     Kill,
     Cancel(CancelNotice),
+    /// Its database is seen otherwise: whoever waits learns it, too, and keeps nothing of before.
+    Learn,
 }
 
 /// Where calls come from.
@@ -23,6 +25,7 @@ pub(crate) struct Sources {
     pub(crate) shutdown: watch::Receiver<Shutdown>,
     pub(crate) kill: Arc<Notify>,
     pub(crate) registration: Registration,
+    pub(crate) changes: watch::Receiver<()>,
 }
 
 /// Wakes the session's task, and remembers that it has.
@@ -88,12 +91,13 @@ impl Calls {
 
 /// The next call. `known`: how far the gate was on its way out when it was last told.
 async fn next(known: Shutdown, mut sources: Sources) -> (Call, Shutdown, Sources) {
-    let Sources { shutdown, kill, registration } = &mut sources;
+    let Sources { shutdown, kill, registration, changes } = &mut sources;
     let call = tokio::select! {
         biased;
         how_far = beyond(shutdown, known) => Call::Shutdown(how_far),
         () = kill.notified() => Call::Kill,
         notice = registration.notices.recv() => Call::Cancel(notice),
+        Ok(()) = changes.changed() => Call::Learn,
     };
     let known = if let Call::Shutdown(how_far) = call { how_far } else { known };
     (call, known, sources)

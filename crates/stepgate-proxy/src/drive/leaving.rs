@@ -206,7 +206,7 @@ impl Leaving {
                     // As PostgreSQL does, whose process outlives its client, too. Its own connection waits until then.
                     Call::Cancel(_notice) => _ = cancel(database, key).await,
                     Call::Shutdown(Shutdown::Now) => return Over::Gone,
-                    Call::Shutdown(_) => {}
+                    Call::Shutdown(_) | Call::Learn => {}
                 }
             }
         };

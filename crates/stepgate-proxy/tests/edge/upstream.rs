@@ -275,19 +275,20 @@ async fn functions_are_read_again_only_when_one_of_them_has_changed() {
         ("alter function pg_catalog.upper(text) volatile", true),
         ("drop function public.made", true),
     ];
-    let mut known = first;
+    let mut known = Arc::new(first);
     for (change, of_functions) in changes {
         cluster.psql("shop", change).unwrap();
         let answer =
             stepgate_proxy::simple_query(&mut upstream, &query.sql_after(Some(&known))).await.unwrap();
         assert_eq!(answer.len() > 1_000, of_functions, "{change}: {} rows", answer.len());
-        let by_known = stepgate_proxy::load_from(&mut upstream, None, Some(&known)).await.unwrap();
+        let by_known =
+            stepgate_proxy::load_from(&mut upstream, None, Some(Arc::clone(&known))).await.unwrap();
         let anew = stepgate_proxy::load_from(&mut upstream, None, None).await.unwrap();
         for name in ["lower", "upper", "made", "length"] {
             assert_eq!(by_known.is_servers_alone(name), anew.is_servers_alone(name), "{change}: {name}");
         }
         assert_eq!(by_known.function_of(870), anew.function_of(870), "{change}");
-        known = by_known;
+        known = Arc::new(by_known);
     }
     assert!(known.is_servers_alone("lower") && known.function_of(870) == Some(("pg_catalog", "lower")));
 }
@@ -322,7 +323,7 @@ async fn what_is_known_of_functions_is_much_of_a_catalog_and_not_read_again() {
     let mut known = None;
     for _ in 0..3 {
         let before = said.load(Ordering::SeqCst);
-        known = Some(stepgate_proxy::load_from(&mut upstream, None, known.as_ref()).await.unwrap());
+        known = Some(Arc::new(stepgate_proxy::load_from(&mut upstream, None, known).await.unwrap()));
         read.push(said.load(Ordering::SeqCst) - before);
     }
     assert!(read[1] * 10 < read[0] * 6, "bytes read: {read:?}");
