@@ -20,8 +20,9 @@ use crate::database::{CommitsDdl, Database, Ddl};
 /// that could time it.
 const SOON: Duration = Duration::from_millis(100);
 
-/// The most statements under way of which more than the number is remembered. What a driver pipelines is far less.
-const MAX_WATCHED: usize = 1_024;
+/// The most statements under way and portals that are not read to their end: as many as a session has replies outstanding,
+/// its portals, and some. Were one more let through and not remembered, it could show what it was overtaken by.
+const MAX_WATCHED: usize = 2 * stepgate_session::MAX_OWED;
 
 /// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
@@ -115,8 +116,6 @@ pub(crate) struct UnderWay {
     watched: VecDeque<Watched>,
     /// By which the last of them was judged.
     catalog: Option<Own<Catalog>>,
-    /// One that found no room: what it was judged by.
-    unwatched: Option<(Arc<Catalog>, Taints)>,
     /// When something last came from the server, and whether it was long in coming.
     heard: Instant,
     waited: bool,
@@ -136,7 +135,6 @@ impl Default for UnderWay {
         Self {
             watched: VecDeque::new(),
             catalog: None,
-            unwatched: None,
             heard: Instant::now(),
             waited: false,
             looked: None,
@@ -149,21 +147,31 @@ impl Default for UnderWay {
 }
 
 impl UnderWay {
-    /// A statement is about to be sent. `idle`: no reply is outstanding.
+    /// Whether there is room for one more. `is_open`: more may come of the statement with that number.
+    pub(crate) fn has_room(&mut self, is_open: impl Fn(u64) -> bool) -> bool {
+        if self.watched.len() >= MAX_WATCHED {
+            // Portals that were closed, or made anew, half-way or before they were executed.
+            self.watched.retain(|watched| is_open(watched.pending.number));
+        }
+        self.watched.len() < MAX_WATCHED
+    }
+
+    /// A statement is about to be sent, for which there is room. `anew`: nothing of what was sent before can still run.
     pub(crate) fn sends(
         &mut self,
         pending: Arc<Pending>,
         by: Judged<'_>,
         database: &Arc<Database>,
-        idle: bool,
+        anew: bool,
     ) {
         let Judged { goes_on, state, catalog, ddl, now } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.has_ddl = false;
             // With the transaction, its portals have ended.
             self.watched.retain(|watched| !watched.suspended);
-            if idle {
+            if anew {
                 // What was bound before and never executed is gone.
+                self.watched.clear();
                 self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
                 self.commits.clear();
                 self.commits_more = None;
@@ -176,9 +184,7 @@ impl UnderWay {
             self.commits_more.get_or_insert_with(|| database.commits_ddl());
         }
         let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
-        if depends && self.watched.len() >= MAX_WATCHED {
-            self.unwatched = Some((Arc::clone(catalog), state.taints.clone()));
-        } else if depends {
+        if depends {
             let mut pending = pending;
             let executes = match goes_on {
                 Some(GoesOn::Prepared(sql)) => Some(sql),
@@ -225,9 +231,6 @@ impl UnderWay {
         if self.commits.remove(&number).is_some() {
             self.committed += 1;
         }
-        if self.watched.is_empty() {
-            self.unwatched = None;
-        }
     }
 
     /// Something came from the server. Says whether the catalog must be looked at before it is taken.
@@ -266,7 +269,7 @@ impl UnderWay {
     /// Another catalog is in use: where nothing is under way, the one of before is let go.
     pub(crate) fn forget_catalog(&mut self) {
         if self.watched.is_empty() {
-            (self.catalog, self.unwatched) = (None, None);
+            self.catalog = None;
         }
     }
 
@@ -303,11 +306,6 @@ impl UnderWay {
     pub(crate) fn storing(&self) -> impl Iterator<Item = &Watched> {
         let stores = |watched: &&Watched| watched.pending.facts.iter().any(|facts| !facts.flows.is_empty());
         self.watched.iter().filter(stores)
-    }
-
-    /// Whether something is under way that was judged by other knowledge than this, and is not watched.
-    pub(crate) fn has_lost_sight(&self, catalog: &Arc<Catalog>, taints: &Taints) -> bool {
-        self.unwatched.as_ref().is_some_and(|(by, with)| !Arc::ptr_eq(by, catalog) || !with.is(taints))
     }
 
     /// What was judged by other knowledge than this.

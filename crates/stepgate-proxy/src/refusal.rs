@@ -270,6 +270,17 @@ pub(crate) fn overtaken() -> Problem {
     .with_hint("Connect and send it again: it is then judged by what it reads now.")
 }
 
+/// The end of a session with more statements and portals open than are kept track of.
+pub(crate) fn too_many_open() -> Problem {
+    Problem::fatal(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        "too many statements and portals of this session are open",
+    )
+    .with_hint(
+        "Close portals that are not read to their end, or end the transaction, before so many are open.",
+    )
+}
+
 /// The ERROR of a statement whose request ended without approval.
 pub(crate) fn ended(request: RequestId, end: &End) -> Problem {
     let by = end.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();

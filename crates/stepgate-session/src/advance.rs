@@ -19,8 +19,9 @@ use crate::subject::{
     Frame, Known, Pending, Protocol, Subject, TransactionSoFar, executed, is_wild, now_and_then, opaque_facts,
 };
 
-/// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
-const MAX_OWED: usize = 8_192;
+/// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper, and whoever drives a session
+/// remembers each statement that is under way.
+pub const MAX_OWED: usize = 2_048;
 
 /// What a name stands for, or that it is too early to say.
 enum Lookup {

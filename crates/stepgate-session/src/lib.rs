@@ -50,6 +50,7 @@ mod subjects;
 mod tally;
 mod verdict;
 
+pub use advance::MAX_OWED;
 pub use allowance::{Allowance, Hashes, MAX_HASHES, Takes};
 pub use described::Unflagged;
 pub use facts::GoesOn;

@@ -99,6 +99,12 @@ impl Park {
         self.frames.drain(..).filter_map(unreleased).collect()
     }
 
+    /// Whether it has a Bind that was let through as that statement.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        let passed = |parked: &Parked| matches!(parked, Parked::Bind { pass: Some(passed), .. } if passed.number == number);
+        self.frames.iter().any(passed)
+    }
+
     /// Whether what goes before the first undecided Bind gives this name of a statement or portal another meaning.
     pub(crate) fn may_rename(&self, renamed: &Bytes) -> bool {
         let undecided = |parked: &&Parked| matches!(parked, Parked::Bind { pass: None, .. });

@@ -51,6 +51,11 @@ impl Portals {
         unnamed.chain(self.named.iter().map(|(name, portal)| (name, portal.finished)))
     }
 
+    /// Whether there is one that this statement opened.
+    pub(crate) fn has_of(&self, number: u64) -> bool {
+        self.unnamed.iter().chain(self.named.values()).any(|portal| portal.opened.number() == number)
+    }
+
     /// All rows have come of one that this statement opened.
     pub(crate) fn has_finished(&mut self, number: u64) {
         let mut all = self.unnamed.iter_mut().chain(self.named.values_mut());

@@ -221,6 +221,11 @@ impl Registry {
         self.portals.iter()
     }
 
+    /// Whether a portal that this statement opened is open.
+    pub(crate) fn has_portal_of(&self, number: u64) -> bool {
+        self.portals.has_of(number)
+    }
+
     /// All rows have come of a portal that this statement opened.
     pub(crate) fn has_finished(&mut self, number: u64) {
         self.portals.has_finished(number);

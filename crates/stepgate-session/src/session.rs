@@ -402,6 +402,21 @@ impl Session {
         self.expect.is_empty()
     }
 
+    /// Whether more may come of a statement that was let through: it has still to be sent, a reply to it is outstanding, or a
+    /// portal of it is open.
+    #[must_use]
+    pub fn is_open(&self, number: u64) -> bool {
+        let owed = |entry: &Entry| entry.owed.number() == Some(number);
+        self.park.has(number) || self.expect.iter().any(owed) || self.registry.has_portal_of(number)
+    }
+
+    /// Whether nothing of what was sent before can still run: every reply has come, and no transaction is open, nor what
+    /// becomes one at its Sync.
+    #[must_use]
+    pub fn begins_anew(&self) -> bool {
+        self.is_idle() && !self.segment_begun && self.status == b'I'
+    }
+
     /// How long the server lets a transaction go on before it ends the session, as of when it was last asked.
     #[must_use]
     pub const fn transaction_timeout(&self) -> Option<Duration> {

@@ -255,13 +255,17 @@ impl Drive {
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = state.pending.take() {
                     state.started.insert(pending.number, state.now);
+                    if !state.under_way.has_room(|number| self.session.is_open(number)) {
+                        return self.end(state, &refusal::too_many_open(), "limit");
+                    }
                     // By what it was judged, before what it stores itself is known.
                     let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
                     let refers = pending.facts.iter().any(refers);
                     let goes_on = refers.then(|| self.session.goes_on(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
                     let by = Judged { goes_on, state: names, catalog, ddl, now: state.now };
-                    state.under_way.sends(pending, by, &self.judge.database, self.session.is_idle());
+                    let anew = self.session.begins_anew();
+                    state.under_way.sends(pending, by, &self.judge.database, anew);
                 }
                 self.learn(state);
                 if self.session.stores(stored).is_err() {

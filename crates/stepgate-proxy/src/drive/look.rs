@@ -183,8 +183,7 @@ impl Drive {
     async fn judge_again(&mut self, state: &mut State, ddl: Option<Ddl>) {
         let Some(view) = self.judge.database.view() else { return };
         let taints = self.judge.database.taints.now();
-        let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
-        let (mut stored, mut failed) = (Vec::new(), None);
+        let (mut overtaken, mut stored, mut failed) = (false, Vec::new(), None);
         for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
             let Some(now) = watched.now(&view.catalog, &taints) else { continue };
             match self.judge.judge_running(&view, &watched.pending, now).await {
