@@ -59,11 +59,11 @@ impl StoredBindings {
         let none = Bindings::default();
         let known = self.of.get(server).unwrap_or(&none);
         let followed = known.follow(catalog, &taints.now(), &rules.map().entries(&self.database));
-        if followed.overflows {
+        if !followed.unbound.is_empty() {
             tracing::error!(database = %self.database, "more columns are labelled than can be bound by OID");
         }
         let mut room = taints.now();
-        let (mut flows, mut lost) = (Vec::new(), BTreeSet::new());
+        let (mut flows, mut lost) = (Vec::new(), followed.unbound);
         for (relation, flow) in followed.flows {
             match room.add(relation.clone(), flow.clone()) {
                 Ok(_) => flows.push((relation, flow)),

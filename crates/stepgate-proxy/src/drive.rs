@@ -295,7 +295,8 @@ impl Drive {
         }
         self.learn(state);
         let (names, _) = self.session.resolves_by();
-        if state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints) {
+        let described = self.session.is_described();
+        if state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints, described) {
             self.look_again(state);
         }
     }

@@ -116,9 +116,8 @@ pub(crate) struct UnderWay {
     watched: VecDeque<Watched>,
     /// By which the last of them was judged.
     catalog: Option<Own<Catalog>>,
-    /// When something last came from the server, and whether it was long in coming.
+    /// When something last came from the server.
     heard: Instant,
-    waited: bool,
     /// The statement at the front when the catalog was last looked at.
     looked: Option<u64>,
     /// The open transaction has DDL in it: whatever is sent next may commit it.
@@ -136,7 +135,6 @@ impl Default for UnderWay {
             watched: VecDeque::new(),
             catalog: None,
             heard: Instant::now(),
-            waited: false,
             looked: None,
             has_ddl: false,
             commits: BTreeMap::new(),
@@ -233,16 +231,17 @@ impl UnderWay {
         }
     }
 
-    /// Something came from the server. Says whether the catalog must be looked at before it is taken.
-    pub(crate) fn hears(&mut self, now: Instant, ddl: Ddl, taints: &Taints) -> bool {
+    /// Something came from the server. Says whether the catalog must be looked at before it is taken. `described`: the columns
+    /// of the result that is coming have been.
+    pub(crate) fn hears(&mut self, now: Instant, ddl: Ddl, taints: &Taints, described: bool) -> bool {
         let heard = std::mem::replace(&mut self.heard, now);
         let Some(watched) = self.watched.front() else { return false };
         let front = watched.pending.number;
         // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
         let silent = now.saturating_duration_since(heard.max(watched.sent)) >= SOON;
-        self.waited = silent;
         // Of several, the next may wait in turn; a plain query alone has its locks once its reply has begun.
-        let settled = self.looked == Some(front) && self.watched.len() == 1 && watched.is_plain();
+        let settled =
+            described && self.looked == Some(front) && self.watched.len() == 1 && watched.is_plain();
         let tainted = self.watched.iter().any(|watched| !watched.state.taints.is(taints));
         if !silent && (settled || !(tainted || self.may_be_overtaken(ddl))) {
             return false;
@@ -289,11 +288,6 @@ impl UnderWay {
         self.commits.len() + usize::from(self.commits_more.is_some())
     }
 
-    /// Whether what was just heard was long in coming.
-    pub(crate) const fn has_waited(&self) -> bool {
-        self.waited
-    }
-
     /// Whether another session of the gate may have committed DDL since a statement under way was sent.
     pub(crate) fn may_be_overtaken(&self, ddl: Ddl) -> bool {
         let by_others = |watched: &Watched| {
@@ -327,7 +321,8 @@ fn may_change(facts: &Facts) -> bool {
     !facts.relations.is_empty() || !facts.is_settled() || matches!(facts.kind, Kind::Ddl | Kind::Utility)
 }
 
-/// Whether a statement changes what other sessions' names mean.
+/// Whether a statement changes what other sessions' names mean, or may: nobody knows what unknown code does.
 fn makes_for_others(facts: &Facts) -> bool {
-    facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)
+    let only_temporary = || facts.effect.creates.as_ref().is_some_and(|created| created.temporary);
+    facts.certainty == Certainty::Unknown || (facts.effect.catalog && !only_temporary())
 }

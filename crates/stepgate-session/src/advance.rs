@@ -21,7 +21,7 @@ use crate::subject::{
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper, and whoever drives a session
 /// remembers each statement that is under way.
-pub const MAX_OWED: usize = 2_048;
+pub const MAX_OWED: usize = 1_024;
 
 /// What a name stands for, or that it is too early to say.
 enum Lookup {

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use stepgate_record::Release;
 use stepgate_sql::Facts;
 
+use crate::advance::MAX_OWED;
 use crate::outlet::{Pass, Traces};
 use crate::registry::Prepared;
 
-/// The most bytes that wait before they are sent on anyhow.
+/// The most bytes, and messages, that wait before they are sent on anyhow. Who decides on one looks at those before it.
 pub(crate) const MAX_PARKED: usize = 1 << 20;
+const MAX_FRAMES: usize = MAX_OWED;
 
 /// A Bind, read.
 #[derive(Debug, Clone)]
@@ -129,8 +131,8 @@ impl Park {
         self.frames.is_empty()
     }
 
-    pub(crate) const fn is_full(&self) -> bool {
-        self.bytes > MAX_PARKED
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes > MAX_PARKED || self.frames.len() >= MAX_FRAMES
     }
 
     /// Whether the next frame is a Bind that nobody has decided on.

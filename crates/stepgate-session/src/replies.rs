@@ -350,7 +350,6 @@ impl Session {
         self.status = status;
         if status == b'I' {
             self.registry.forget_portals();
-            self.so_far = TransactionSoFar::Nothing;
         }
         if status == b'T'
             && self.failure.is_none()
@@ -397,7 +396,8 @@ impl Session {
             self.encoding_touched &= status != b'I';
         }
         if status == b'I' && self.expect.is_empty() {
-            // Not while another BEGIN may be on its way.
+            // Not while another BEGIN may be on its way, with what was done behind it.
+            self.so_far = TransactionSoFar::Nothing;
             self.isolation.ended();
             self.touched = self.touched && self.state.search_path.is_none();
             self.wild = false;

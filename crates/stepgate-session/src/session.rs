@@ -396,6 +396,14 @@ impl Session {
         Some((number, Amount { rows: self.tally.rows, bytes: self.tally.bytes, ..Amount::NOTHING }))
     }
 
+    /// Whether the result that is coming, of a Query, has been described: from then on the server has locked all that it reads.
+    /// What it notices, it may say before.
+    #[must_use]
+    pub fn is_described(&self) -> bool {
+        let front = self.expect.front().map(|entry| &entry.owed);
+        matches!(front, Some(Owed::Query { traces, .. }) if traces.described.get().is_some())
+    }
+
     /// Whether every reply that the server owes has come.
     #[must_use]
     pub fn is_idle(&self) -> bool {

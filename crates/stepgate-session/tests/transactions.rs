@@ -41,6 +41,24 @@ fn a_transaction_keeps_nothing_until_it_has_run_something() {
     assert_eq!(after(&over), (Nothing, false));
 }
 
+/// Whoever sends it so that it is forgotten could have locks kept for the time of a hold, and DDL overlooked that it commits.
+#[test]
+fn what_was_sent_behind_something_else_is_not_forgotten_with_its_end() {
+    let mut stage = Stage::new();
+    run(&mut stage, &[("select a from t", b'I')]);
+    let sent = [("select a from t", b'I'), ("begin", b'T'), ("insert into t values ('x')", b'T')];
+    for (sql, _) in sent {
+        stage.client(&[query(sql)]);
+        let pending = stage.decision();
+        stage.pass(permit(pending.number));
+    }
+    stage.at_server();
+    for (_, status) in sent {
+        stage.server(&[complete(), ready(status)]);
+    }
+    assert_eq!(next(&mut stage), (Wrote, true));
+}
+
 #[test]
 fn what_has_read_under_a_lasting_snapshot_keeps_it() {
     // The server has been asked already.

@@ -45,8 +45,8 @@ pub struct Followed {
     pub moved: BTreeSet<(ColumnName, ColumnName)>,
     /// Bindings that are new or changed, and those that are no more.
     pub changes: Vec<(Place, Option<Binding>)>,
-    /// There was no room for all.
-    pub overflows: bool,
+    /// Those for whose columns there was no room: by another name, nobody would know them.
+    pub unbound: BTreeSet<RelationName>,
 }
 
 /// What a map says, for [`Bindings::follow`].
@@ -96,7 +96,7 @@ impl Bindings {
                 let Some(now) = led.to((at, relation), column) else { continue };
                 let Some(binding) = now.bind(known, map, &mut followed) else { continue };
                 if known.is_none() && bound >= MAX_BOUND {
-                    followed.overflows = true;
+                    followed.unbound.extend(catalog.name_of(relation.oid).cloned());
                 } else if known != Some(&binding) {
                     bound += usize::from(known.is_none());
                     followed.changes.push((place, Some(binding)));

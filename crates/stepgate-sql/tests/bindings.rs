@@ -49,8 +49,8 @@ fn step(
 ) -> Vec<String> {
     cluster.load("b", ddl).expect("DDL");
     let catalog: Catalog = common::snapshot(cluster, "b");
-    let Followed { flows, moved, changes, overflows } = bindings.follow(&catalog, taints, map);
-    assert!(!overflows);
+    let Followed { flows, moved, changes, unbound } = bindings.follow(&catalog, taints, map);
+    assert!(unbound.is_empty());
     for (relation, flow) in flows {
         taints.add(relation, flow).expect("room");
     }
@@ -124,4 +124,34 @@ fn partitions_by_the_hundred_are_bound_one_by_one() {
     let detach: String = (0..parts).map(|at| format!("alter table p detach partition p{at};")).collect();
     let moved = step(&cluster, &detach, &mut bindings, &mut taints, &map);
     assert_eq!(moved.len(), parts * 10);
+}
+
+/// Labels whatever is called `c…`.
+struct Each(Vec<RelationName>);
+
+impl Classes for Each {
+    type Kind = String;
+
+    fn listed(&self) -> impl Iterator<Item = &RelationName> {
+        self.0.iter()
+    }
+
+    fn kind(&self, column: &ColumnName) -> Option<String> {
+        column.column.starts_with('c').then(|| column.column.clone())
+    }
+}
+
+#[test]
+fn where_there_is_no_room_for_all_it_is_said_of_which_relations_a_label_could_be_lost() {
+    let cluster = Cluster::start().expect("PostgreSQL");
+    cluster.create_database("b").expect("a database");
+    let columns: Vec<_> = (0..1_500).map(|at| format!("c{at} int")).collect();
+    let ddl: String = (0..36).map(|at| format!("create table t{at} ({});", columns.join(","))).collect();
+    cluster.load("b", &ddl).expect("DDL");
+    let map = Each((0..36).map(|at| RelationName::new("public", format!("t{at}"))).collect());
+    let Followed { changes, unbound, .. } =
+        Bindings::default().follow(&common::snapshot(&cluster, "b"), &Taints::default(), &map);
+    let bound: BTreeSet<u32> = changes.iter().map(|((oid, _), _)| *oid).collect();
+    assert!(bound.len() + unbound.len() >= 36, "{} and {}", bound.len(), unbound.len());
+    assert!((1..=4).contains(&unbound.len()), "{unbound:?}");
 }

@@ -5,11 +5,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stepgate_proxy::Upstream;
 use stepgate_testkit::{Person, until};
-use support::frames::{cancel, execute, extended, frame, parse, query, send, until_tag};
+use support::frames::{cancel, execute, extended, frame, next, parse, query, send, sync, until_tag};
 use support::raw::{config, run, runtime, session};
 use support::relay::Relay;
 use support::{EVERYTHING, NOTHING_LABELLED, SOON, World};
@@ -192,6 +193,44 @@ fn what_is_sent_before_a_goodbye_is_answered_and_recorded() {
     assert!(completed.len() == 5 && completed.iter().any(|it| it["sqlstate"] == "22012"), "{completed:?}");
     assert_eq!(of("statement.outcome_unknown").len(), 1);
     assert!(of("session.closed").iter().all(|record| record["reason"] == "terminate"));
+}
+
+/// Their portals are made anew before they are executed: no reply ever says that they have ended.
+#[test]
+fn what_is_bound_and_never_executed_pushes_no_other_statement_out_of_the_records() {
+    let (world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    let mut session = open(&runtime, &world, &dana);
+    let binds = frame(b'B', &[0; 8]).repeat(8_500);
+    let flush = frame(b'H', b"");
+    let sleeps = query("select pg_sleep(1); insert into marks values ('bound')");
+    send(&runtime, &mut session, &[sleeps, parse("select 1"), binds, flush].concat());
+    let mut bound = 0;
+    while bound < 8_500 {
+        let (tag, _) = next(&runtime, &mut session, SOON).unwrap();
+        bound += usize::from(tag == b'2');
+    }
+    send(&runtime, &mut session, &[sync(), query("insert into marks values ('bound')")].concat());
+    until_tag(&runtime, &mut session, b'Z');
+    until_tag(&runtime, &mut session, b'C');
+    drop(session);
+    until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
+    assert_eq!(marks(&world, "bound"), 2);
+    let of_kinds = |records: &[serde_json::Value], kinds: &[&str]| {
+        let of_kind = records.iter().filter(|it| kinds.contains(&it["type"].as_str().unwrap_or_default()));
+        of_kind.map(|it| it["statement"].to_string()).collect::<BTreeSet<_>>()
+    };
+    let path = world.tree.path().join("records.jsonl");
+    until("each of them to have an end in the log", SOON, || {
+        let _ = std::fs::remove_file(&path);
+        world.gate.run(["audit", "export", "--out", path.to_str().unwrap()], "").unwrap().ok().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let records: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let decided = of_kinds(&records, &["statement.decided"]);
+        let ended = of_kinds(&records, &["statement.completed", "statement.outcome_unknown"]);
+        decided.len() > 8_500 && decided.is_subset(&ended)
+    })
+    .unwrap();
 }
 
 /// PostgreSQL finds out that something is no message when it comes to it.

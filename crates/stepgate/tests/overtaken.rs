@@ -1,6 +1,6 @@
 //! A statement that waits for a lock means what its names mean once it has it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -211,6 +211,38 @@ fn a_transaction_that_leaves_thousands_of_results_half_read_goes_on_and_is_still
     assert!(dba.run("commit;").unwrap().is_ok());
     let (state, text) = error(&until_tag(&runtime, &mut eve, b'E')).unwrap();
     assert!(text.contains("what this statement reads was changed"), "{state} {text}");
+}
+
+/// A name that is too long is noticed before anything is locked.
+#[test]
+fn a_notice_is_no_sign_that_a_statement_has_its_locks() {
+    let world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let runtime = runtime();
+    let mut eve = world.psql(&world.person("eve", "analysts"));
+    // Somebody's DDL of the gate may be committed at any time: what comes at once is looked at, too.
+    assert!(eve.run("begin;").unwrap().is_ok() && eve.run("create table scratch (a int);").unwrap().is_ok());
+    eve.send("select pg_sleep(8);").unwrap();
+    let dora = world.person("dora", "analysts");
+    for (number, milliseconds) in (0..).zip([30, 60, 90, 120]) {
+        let view = |column: &str| {
+            format!("create or replace view v{number} as select id, {column} as x from customers")
+        };
+        world
+            .cluster
+            .load("shop", &format!("{}; grant select on v{number} to public", view("segment")))
+            .unwrap();
+        let mut session = runtime.block_on(session(&config(&world, &dora))).unwrap();
+        send(&runtime, &mut session, &query(&format!("select count(x) from v{number}")));
+        assert_eq!(error(&until_tag(&runtime, &mut session, b'Z')), None);
+        let mut dba = holding_a_lock(&world, &view("ssn"));
+        dba.send(&format!("select pg_sleep(0.{milliseconds:03}); commit;")).unwrap();
+        send(&runtime, &mut session, &query(&format!("select x as {} from v{number}", "a".repeat(70))));
+        let came = std::iter::from_fn(|| next(&runtime, &mut session, SOON));
+        let last = came.skip_while(|(tag, _)| matches!(tag, b'N' | b'S')).next().unwrap();
+        let (state, text) = error(&[last]).unwrap_or_else(|| panic!("shown after {milliseconds} ms"));
+        assert!(text.contains("what this statement reads was changed"), "{state} {text}");
+    }
 }
 
 #[test]

@@ -249,13 +249,33 @@ impl Drive {
         })
     }
 
+    /// Whether one more statement can be kept track of. Of those that nothing more can come of, though no reply has said so
+    /// (a portal that was made anew before it was executed), the log is told.
+    fn has_room(&self, state: &mut State) -> bool {
+        let is_open = |number: u64| self.session.is_open(number);
+        if state.started.is_full() {
+            let gone: Vec<u64> = state.started.numbers().filter(|number| !is_open(*number)).collect();
+            for statement in gone {
+                let session = self.judge.session;
+                let event =
+                    Event::StatementOutcomeUnknown { session, statement, rows: Some(0), bytes: Some(0) };
+                if self.judge.gate.log.note(&event).is_err() {
+                    break;
+                }
+                state.started.take(statement);
+            }
+        }
+        !state.started.is_full() && state.under_way.has_room(is_open)
+    }
+
     /// `ddl`: as it was before the catalog was taken by which this was judged.
     pub(super) fn obey(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
         match verdict {
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = state.pending.take() {
+                    let has_room = self.has_room(state);
                     state.started.insert(pending.number, state.now);
-                    if !state.under_way.has_room(|number| self.session.is_open(number)) {
+                    if !has_room {
                         return self.end(state, &refusal::too_many_open(), "limit");
                     }
                     // By what it was judged, before what it stores itself is known.

@@ -120,8 +120,7 @@ impl Drive {
     /// Looks at the catalog as it is now, before anything of a reply is taken.
     pub(super) fn look_again(&self, state: &mut State) {
         let ddl = self.judge.database.ddl();
-        // A reply that came at once waited for nobody's lock, and is judged by what is known.
-        let needed = state.under_way.has_waited() && state.under_way.may_be_overtaken(ddl);
+        let needed = state.under_way.may_be_overtaken(ddl);
         state.reviewing = Some(self.looks(ddl, needed));
     }
 

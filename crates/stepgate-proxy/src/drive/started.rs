@@ -3,18 +3,20 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// The most statements whose start is remembered. A portal that is bound and never executed has no end; beyond
-/// this, durations of what is still under way are lost (recorded as 0), not memory.
+/// The most statements whose start is remembered, each of which still needs an end in the log: more than can be under way,
+/// for a portal that is bound and never executed has none of its own.
 const MAX_STARTED: usize = 8_192;
 
 #[derive(Default)]
 pub(super) struct Started(VecDeque<(u64, Instant)>);
 
 impl Started {
+    /// Whether there is no room for one more.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_STARTED
+    }
+
     pub(super) fn insert(&mut self, number: u64, now: Instant) {
-        if self.0.len() >= MAX_STARTED {
-            self.0.clear();
-        }
         self.0.push_back((number, now));
     }
 

@@ -12,8 +12,12 @@ use super::uses::Uses;
 use crate::catalog::trigger::{DELETE, UPDATE};
 use crate::catalog::{Action, Catalog, ColumnRef, Relation, RelationIndex};
 
-/// Foreign keys that are followed on and on: through no more tables than this.
-const MAX_TABLES: usize = 64;
+/// Foreign keys that are followed on and on: no more writes than this are looked at, and what lies beyond is unknown.
+const MAX_WRITES: usize = 1_024;
+
+/// What foreign keys have led to: deletes from relations, and updates of those columns, some of which may become NULL.
+#[derive(Default)]
+struct Reached(HashSet<(RelationIndex, Option<(Vec<usize>, Vec<usize>)>)>);
 
 impl Walker<'_> {
     /// What the errors of an UPDATE of these columns can show (`execMain.c`, `ExecConstraints`: `Failing
@@ -25,7 +29,7 @@ impl Walker<'_> {
         may_be_null: &[usize],
         probes: &Probes,
     ) {
-        self.updated(index, written, may_be_null, probes, &mut HashSet::new());
+        self.updated(index, written, may_be_null, probes, &mut Reached::default());
     }
 
     fn updated(
@@ -34,11 +38,11 @@ impl Walker<'_> {
         written: &[usize],
         may_be_null: &[usize],
         probes: &Probes,
-        seen: &mut HashSet<RelationIndex>,
+        reached: &mut Reached,
     ) {
         let catalog = self.catalog;
         let Some(parent) = catalog.relation(index) else { return };
-        if seen.len() >= MAX_TABLES || !seen.insert(index) {
+        if !self.reaches(reached, (index, Some((written.to_vec(), may_be_null.to_vec())))) {
             return;
         }
         // A row may be a child's, with constraints of its own; columns are the same by name.
@@ -73,38 +77,48 @@ impl Walker<'_> {
                 self.probes_foreign(member, own, theirs, parent, probes);
             }
             for key in relation.referred.iter().filter(|key| touches(&key.own)) {
-                self.referring(&key.theirs, key.on_update, false, seen);
+                self.referring(&key.theirs, key.on_update, false, reached);
             }
         }
     }
 
     /// Rows are deleted: what refers to them is looked for, and written or deleted in turn.
     pub(super) fn deletes(&mut self, index: RelationIndex) {
-        self.deleted(index, &mut HashSet::new());
+        self.deleted(index, &mut Reached::default());
     }
 
-    fn deleted(&mut self, index: RelationIndex, seen: &mut HashSet<RelationIndex>) {
+    fn deleted(&mut self, index: RelationIndex, reached: &mut Reached) {
         let catalog = self.catalog;
         let Some(parent) = catalog.relation(index) else { return };
-        if seen.len() >= MAX_TABLES || !seen.insert(index) {
+        if !self.reaches(reached, (index, None)) {
             return;
         }
         for member in std::iter::once(index).chain(parent.children.iter().copied()) {
             let keys = catalog.relation(member).map_or(&[][..], |relation| relation.referred.as_slice());
             for key in keys {
-                self.referring(&key.theirs, key.on_delete, true, seen);
+                self.referring(&key.theirs, key.on_delete, true, reached);
             }
         }
     }
 
-    /// Columns that refer to what is deleted or has another key now.
-    fn referring(
+    /// Whether that is to be looked at: it was not before.
+    fn reaches(
         &mut self,
-        columns: &[ColumnRef],
-        action: Action,
-        deletes: bool,
-        seen: &mut HashSet<RelationIndex>,
-    ) {
+        Reached(all): &mut Reached,
+        write: (RelationIndex, Option<(Vec<usize>, Vec<usize>)>),
+    ) -> bool {
+        if all.contains(&write) {
+            return false;
+        }
+        if all.len() >= MAX_WRITES {
+            self.doubt_function("trigger-or-rule");
+            return false;
+        }
+        all.insert(write)
+    }
+
+    /// Columns that refer to what is deleted or has another key now.
+    fn referring(&mut self, columns: &[ColumnRef], action: Action, deletes: bool, reached: &mut Reached) {
         // The keys of those rows are looked for.
         self.probes(columns.iter().copied(), &[EQUALS]);
         let Some((table, _)) = columns.first() else { return };
@@ -120,9 +134,9 @@ impl Walker<'_> {
         let written: Vec<usize> = columns.iter().map(|(_, at)| *at).collect();
         match action {
             Action::Refuse => {}
-            Action::Cascade if deletes => self.deleted(*table, seen),
-            Action::Cascade => self.updated(*table, &written, &[], &Probes::default(), seen),
-            Action::Set => self.updated(*table, &written, &written, &Probes::default(), seen),
+            Action::Cascade if deletes => self.deleted(*table, reached),
+            Action::Cascade => self.updated(*table, &written, &[], &Probes::default(), reached),
+            Action::Set => self.updated(*table, &written, &written, &Probes::default(), reached),
         }
     }
 }

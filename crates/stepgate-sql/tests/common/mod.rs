@@ -144,6 +144,8 @@ pub(crate) fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
         "doubted.secret",
         "computed.secret",
         "emptied.secret",
+        "chiefs.pay",
+        "last_spoke.pay",
         "second_born.secret",
         "pairs.grantee",
         "keyed.secret",

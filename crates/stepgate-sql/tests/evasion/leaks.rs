@@ -231,6 +231,9 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("update doubted set town = 'x' where id = 3", "doubted.secret"),
     ("update computed set cents = 10000 where id = 1", "computed.secret"),
     ("delete from held where id = 1", "emptied.secret people.email"),
+    // What a key leads to is written as well where the same table is deleted from; and behind any number of tables.
+    ("delete from chiefs where id = 1", "chiefs.pay"),
+    ("delete from hub where id = 1", "last_spoke.pay"),
     ("update first_born set badge = 'b'", "second_born.secret"),
     ("insert into nested_domain (id, of) values (1, 'x')", "people.email"),
     ("select w from v_domain", "people.email"),
