@@ -124,7 +124,8 @@ fn what_was_copied_keeps_its_label_when_the_copy_is_renamed_with_the_gate_away()
     stepgate_testkit::until_some("bound columns", SOON, || {
         let bound = |it: &serde_json::Value| it.to_string().contains("label.bound");
         let records = world.records();
-        let stored = records.iter().rposition(|it| it.to_string().contains("public.notes"))?;
+        let decided = |it: &serde_json::Value| it["type"] == "statement.decided";
+        let stored = records.iter().rposition(|it| decided(it) && it.to_string().contains("public.notes"))?;
         records.get(stored..)?.iter().any(bound).then_some(())
     })
     .unwrap();
