@@ -228,12 +228,17 @@ impl Drive {
         Box::pin(self.act(state, waits).instrument(span))
     }
 
-    /// What it does while it has nothing to do but wait.
-    fn tell_what_it_does(&mut self, state: &State) {
+    /// Tells what it does while it has nothing to do but wait, and lets go of what it needs no longer then.
+    fn settle(&mut self, state: &mut State) {
+        let rests = self.session.rests_in();
         self.doing.tell(match &state.hold {
             Some((hold, _)) => Doing::Held(hold.waiting.request),
-            None => self.session.rests_in().map_or(Doing::Active, Doing::at_rest),
+            None => rests.map_or(Doing::Active, Doing::at_rest),
         });
+        if rests.is_some() {
+            self.session.forget_catalog_before();
+            state.under_way.rests(self.session.resolves_by().1);
+        }
     }
 
     async fn work_on(&mut self, state: &mut State) {
@@ -295,7 +300,7 @@ impl Drive {
         }
         self.learn(state);
         let (names, _) = self.session.resolves_by();
-        let described = self.session.is_described();
+        let described = self.session.described();
         if state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints, described) {
             self.look_again(state);
         }
@@ -310,7 +315,6 @@ impl Drive {
         }
         if let Some(view) = database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
-            state.under_way.forget_catalog();
         }
         self.session.set_taints(database.taints.now());
         state.learnt = Some(moment);

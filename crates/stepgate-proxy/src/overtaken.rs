@@ -125,6 +125,8 @@ pub(crate) struct UnderWay {
     /// What was sent that may commit DDL, by number; and what found no room there.
     commits: BTreeMap<u64, CommitsDdl>,
     commits_more: Option<CommitsDdl>,
+    /// What has been done, and may not be committed before the next ReadyForQuery: a Sync commits, after whatever was deferred.
+    commits_later: Option<CommitsDdl>,
     /// How often that was done, and the database's epoch moved by it.
     committed: u64,
 }
@@ -139,6 +141,7 @@ impl Default for UnderWay {
             has_ddl: false,
             commits: BTreeMap::new(),
             commits_more: None,
+            commits_later: None,
             committed: 0,
         }
     }
@@ -172,7 +175,7 @@ impl UnderWay {
                 self.watched.clear();
                 self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
                 self.commits.clear();
-                self.commits_more = None;
+                (self.commits_more, self.commits_later) = (None, None);
             }
         }
         self.has_ddl |= pending.facts.iter().any(makes_for_others);
@@ -218,30 +221,37 @@ impl UnderWay {
         }
     }
 
-    /// Its reply is complete; `suspended`: there may be more of it.
-    pub(crate) fn is_done(&mut self, number: u64, suspended: bool) {
+    /// Its reply is complete; `suspended`: there may be more of it; `rests`: there is nothing
+    /// that could still commit what it has done.
+    pub(crate) fn is_done(&mut self, number: u64, suspended: bool, rests: bool) {
         let place = self.watched.iter().position(|watched| watched.pending.number == number);
         match place.and_then(|place| self.watched.get_mut(place)) {
             Some(watched) if suspended => watched.suspended = true,
             Some(_) => drop(place.and_then(|place| self.watched.remove(place))),
             None => {}
         }
-        if self.commits.remove(&number).is_some() {
-            self.committed += 1;
+        if let Some(commits) = self.commits.remove(&number) {
+            if !rests && self.commits_later.is_none() {
+                self.commits_later = Some(commits);
+            } else {
+                self.committed += 1;
+            }
         }
     }
 
-    /// Something came from the server. Says whether the catalog must be looked at before it is taken. `described`: the columns
-    /// of the result that is coming have been.
-    pub(crate) fn hears(&mut self, now: Instant, ddl: Ddl, taints: &Taints, described: bool) -> bool {
+    /// Something came from the server. Says whether the catalog must be looked at before it is taken. `described`: whose
+    /// result is coming, if its columns have been described.
+    pub(crate) fn hears(&mut self, now: Instant, ddl: Ddl, taints: &Taints, described: Option<u64>) -> bool {
         let heard = std::mem::replace(&mut self.heard, now);
         let Some(watched) = self.watched.front() else { return false };
         let front = watched.pending.number;
         // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
         let silent = now.saturating_duration_since(heard.max(watched.sent)) >= SOON;
         // Of several, the next may wait in turn; a plain query alone has its locks once its reply has begun.
-        let settled =
-            described && self.looked == Some(front) && self.watched.len() == 1 && watched.is_plain();
+        let settled = described == Some(front)
+            && self.looked == Some(front)
+            && self.watched.len() == 1
+            && watched.is_plain();
         let tainted = self.watched.iter().any(|watched| !watched.state.taints.is(taints));
         if !silent && (settled || !(tainted || self.may_be_overtaken(ddl))) {
             return false;
@@ -265,16 +275,19 @@ impl UnderWay {
         }
     }
 
-    /// Another catalog is in use: where nothing is under way, the one of before is let go.
-    pub(crate) fn forget_catalog(&mut self) {
-        if self.watched.is_empty() {
+    /// Nothing is under way: what was to be committed is, and another catalog than that in use is let go.
+    pub(crate) fn rests(&mut self, catalog: &Arc<Catalog>) {
+        if self.commits_later.take().is_some() {
+            self.committed += 1;
+        }
+        if self.watched.is_empty() && self.catalog.as_ref().is_some_and(|own| !Arc::ptr_eq(&**own, catalog)) {
             self.catalog = None;
         }
     }
 
     /// What may still commit DDL, for whoever sees the server's end of the session out.
     pub(crate) fn into_commits(self) -> Vec<CommitsDdl> {
-        self.commits.into_values().chain(self.commits_more).collect()
+        self.commits.into_values().chain(self.commits_more).chain(self.commits_later).collect()
     }
 
     fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {
@@ -285,7 +298,8 @@ impl UnderWay {
     }
 
     fn own_commits(&self) -> usize {
-        self.commits.len() + usize::from(self.commits_more.is_some())
+        let besides = [&self.commits_more, &self.commits_later];
+        self.commits.len() + besides.iter().filter(|some| some.is_some()).count()
     }
 
     /// Whether another session of the gate may have committed DDL since a statement under way was sent.
@@ -321,8 +335,7 @@ fn may_change(facts: &Facts) -> bool {
     !facts.relations.is_empty() || !facts.is_settled() || matches!(facts.kind, Kind::Ddl | Kind::Utility)
 }
 
-/// Whether a statement changes what other sessions' names mean, or may: nobody knows what unknown code does.
+/// Whether a statement changes what other sessions' names mean, as far as it is understood.
 fn makes_for_others(facts: &Facts) -> bool {
-    let only_temporary = || facts.effect.creates.as_ref().is_some_and(|created| created.temporary);
-    facts.certainty == Certainty::Unknown || (facts.effect.catalog && !only_temporary())
+    facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)
 }

@@ -34,11 +34,16 @@ impl Session {
     /// Takes frames until one has to wait.
     pub(crate) fn advance(&mut self) {
         while matches!(self.gate, Gate::Open) && !self.paused {
-            if self.expect.len() >= MAX_OWED {
-                // Without a Flush the server might keep its replies, and nothing would ever move again.
-                self.server.flush();
+            if self.expect.len() >= if self.full { MAX_OWED / 2 } else { MAX_OWED } {
+                let until_sync = self.expect.back().is_some_and(|last| !last.owed.ends_with_ready());
+                if !self.full && until_sync {
+                    // Without a Flush the server might keep its replies, and nothing would ever move again.
+                    self.server.flush();
+                }
+                self.full = true;
                 return;
             }
+            self.full = false;
             if self.limits.under_way && self.waits_for_limited() {
                 return;
             }
@@ -453,8 +458,10 @@ impl Session {
         self.number = self.number.saturating_add(1);
         let aborted = match &*facts {
             [only] => {
+                // A ROLLBACK ends it at once, and is known of by a ReadyForQuery only at Sync.
                 self.status == b'E'
                     && self.expect.is_empty()
+                    && !self.segment_begun
                     && !matches!(only.kind, Kind::Transaction | Kind::Unknown | Kind::Empty)
             }
             _ => false,

@@ -101,6 +101,11 @@ impl Park {
         self.frames.drain(..).filter_map(unreleased).collect()
     }
 
+    /// Whether it has a Bind that was let through.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.frames.iter().any(|parked| matches!(parked, Parked::Bind { pass: Some(_), .. }))
+    }
+
     /// Whether it has a Bind that was let through as that statement.
     pub(crate) fn has(&self, number: u64) -> bool {
         let passed = |parked: &Parked| matches!(parked, Parked::Bind { pass: Some(passed), .. } if passed.number == number);

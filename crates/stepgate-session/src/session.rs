@@ -161,6 +161,8 @@ pub struct Session {
     pub(crate) inbox: VecDeque<Piece>,
     inbox_bytes: usize,
     pub(crate) park: Park,
+    /// As many replies are outstanding as may be: no frame is taken until half of them have come.
+    pub(crate) full: bool,
     /// No frame is taken while a cancel request is under way to the server.
     pub(crate) paused: bool,
     /// The park must be emptied before anything else.
@@ -252,6 +254,7 @@ impl Session {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             park: Park::default(),
+            full: false,
             paused: false,
             leaving: false,
             skipping: false,
@@ -365,14 +368,12 @@ impl Session {
         self.client.queue()
     }
 
-    /// Takes a newer catalog. The one before it is kept only where something that was judged by it may still show rows: it
-    /// is large, and a session may do nothing for days.
+    /// Takes a newer catalog.
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
             let same_path = self.catalog.has_same_schemas(&catalog);
-            let before = std::mem::replace(&mut self.catalog, catalog);
-            let shows_nothing = self.rests_in().is_some() && self.registry.portals().next().is_none();
-            self.catalog_before = (!shows_nothing).then_some(before);
+            self.catalog_before = Some(std::mem::replace(&mut self.catalog, catalog));
+            self.forget_catalog_before();
             self.catalogs = self.catalogs.saturating_add(1);
             if same_path {
                 self.forget_facts();
@@ -396,12 +397,14 @@ impl Session {
         Some((number, Amount { rows: self.tally.rows, bytes: self.tally.bytes, ..Amount::NOTHING }))
     }
 
-    /// Whether the result that is coming, of a Query, has been described: from then on the server has locked all that it reads.
-    /// What it notices, it may say before.
+    /// The statement of the Query whose result is coming and has been described: from then on the server has locked all that it
+    /// reads, if it is one statement. What it notices, it may say before.
     #[must_use]
-    pub fn is_described(&self) -> bool {
-        let front = self.expect.front().map(|entry| &entry.owed);
-        matches!(front, Some(Owed::Query { traces, .. }) if traces.described.get().is_some())
+    pub fn described(&self) -> Option<u64> {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Query { traces, number, .. }) if traces.described.get().is_some() => Some(*number),
+            _ => None,
+        }
     }
 
     /// Whether every reply that the server owes has come.
@@ -418,11 +421,22 @@ impl Session {
         self.park.has(number) || self.expect.iter().any(owed) || self.registry.has_portal_of(number)
     }
 
-    /// Whether nothing of what was sent before can still run: every reply has come, and no transaction is open, nor what
-    /// becomes one at its Sync.
+    /// Whether nothing of what was let through before can still run: every reply has come, no transaction is open, nor what
+    /// becomes one at its Sync, and nothing waits to be sent.
     #[must_use]
     pub fn begins_anew(&self) -> bool {
-        self.is_idle() && !self.segment_begun && self.status == b'I'
+        self.is_idle() && !self.segment_begun && self.status == b'I' && !self.park.has_passed()
+    }
+
+    /// Lets go of the catalog before the one in use, unless something that was judged by it may still show rows: it is large,
+    /// and a session may do nothing for days.
+    pub fn forget_catalog_before(&mut self) {
+        if self.catalog_before.is_some()
+            && self.registry.portals().next().is_none()
+            && self.rests_in().is_some()
+        {
+            self.catalog_before = None;
+        }
     }
 
     /// How long the server lets a transaction go on before it ends the session, as of when it was last asked.

@@ -91,6 +91,26 @@ fn a_statement_in_a_failed_transaction_is_marked_so_that_nobody_is_asked_in_vain
     assert!(!stage.decision().aborted);
 }
 
+/// PostgreSQL ends the transaction at once, and says so only at Sync.
+#[test]
+fn behind_a_rollback_that_was_flushed_a_statement_is_not_taken_for_one_of_the_failed_transaction() {
+    let flush = || frame(b'H', b"");
+    for sent in
+        [vec![query("select a from t")], vec![parse("", "select a from t"), bind("", ""), execute("")]]
+    {
+        let mut stage = Stage::new();
+        stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+        stage.run(&[query("select 1/0")], &[error("22012", "division by zero"), ready(b'E')]);
+        stage.client(&[parse("", "rollback"), bind("", ""), execute(""), flush()]);
+        let pending = stage.decision();
+        stage.pass(permit(pending.number));
+        stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
+        stage.client(&sent);
+        stage.client(&[flush()]);
+        assert!(!stage.decision().aborted);
+    }
+}
+
 #[test]
 fn a_cursor_that_sql_declares_takes_the_name_of_a_portal_that_was_let_through() {
     let mut stage = Stage::new();

@@ -6,6 +6,8 @@ mod support;
 
 use std::time::Duration;
 
+use support::frames::{error, execute, extended, frame, next, parse, query, send, sync, until_tag};
+use support::raw::{config, runtime, session};
 use support::{SOON, World, held};
 
 const SSN: &str = "select full_name, ssn from customers order by id limit 2;";
@@ -27,6 +29,36 @@ fn a_held_statement_is_released_by_a_code_and_the_next_one_passes_by_the_grant()
     assert!(reply.text().contains("901-00-0001"), "{}", reply.text());
     let next = psql.run(SSN).unwrap();
     assert!(next.is_ok() && !next.text().contains("stepgate:"), "{}", next.text());
+}
+
+/// PostgreSQL has ended that transaction, though no ReadyForQuery has said so: what comes then runs.
+#[test]
+fn behind_a_flushed_rollback_of_a_failed_transaction_statements_are_held_as_ever() {
+    let (world, runtime) = (World::new(), runtime());
+    let dana = world.dana();
+    let ssn = "select ssn from customers limit 1";
+    let flush = || frame(b'H', b"");
+    let executed = |sql: &str| [parse(sql), execute()].concat();
+    for (over, next_sent) in [
+        ("rollback", extended(ssn)),
+        ("commit", [executed(ssn), flush()].concat()),
+        ("rollback", query(ssn)),
+        ("rollback to s", [executed(ssn), sync()].concat()),
+    ] {
+        let mut session = runtime.block_on(session(&config(&world, &dana))).unwrap();
+        for sql in ["begin", "savepoint s", "select 1/0"] {
+            send(&runtime, &mut session, &query(sql));
+            until_tag(&runtime, &mut session, b'Z');
+        }
+        send(&runtime, &mut session, &[executed(over), flush()].concat());
+        until_tag(&runtime, &mut session, b'C');
+        send(&runtime, &mut session, &next_sent);
+        let message =
+            std::iter::from_fn(|| next(&runtime, &mut session, SOON)).find(|(tag, _)| b"NDE".contains(tag));
+        let (tag, body) = message.unwrap();
+        let asked = tag == b'N' && body.windows(9).any(|text| text == b"stepgate:");
+        assert!(asked || error(&[(tag, body)]).is_some_and(|(state, _)| state == "SG010"), "shown");
+    }
 }
 
 #[test]

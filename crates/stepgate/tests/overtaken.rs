@@ -189,6 +189,40 @@ fn what_waits_behind_thousands_of_statements_of_a_pipeline_does_not_show_what_it
     }
 }
 
+/// Both are decided on before either is sent.
+#[test]
+fn a_portal_bound_ahead_of_another_does_not_show_what_it_waited_for() {
+    let world = world();
+    let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
+    let runtime = runtime();
+    let mut eve = runtime.block_on(session(&config(&world, &world.person("eve", "analysts")))).unwrap();
+    send(&runtime, &mut eve, &query("select 1"));
+    until_tag(&runtime, &mut eve, b'Z');
+    let named = |statement: &str, sql: &str| {
+        frame(b'P', &[statement.as_bytes(), b"\0", sql.as_bytes(), b"\0\0\0"].concat())
+    };
+    let bound = |portal: &str, statement: &str| {
+        frame(b'B', &[portal.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0\0\0\0\0"].concat())
+    };
+    let executed = |portal: &str| frame(b'E', &[portal.as_bytes(), b"\0\0\0\0\0"].concat());
+    let all = [
+        named("one", "select x from v"),
+        named("other", "select 1"),
+        bound("p", "one"),
+        bound("q", "other"),
+        executed("p"),
+        executed("q"),
+        sync(),
+    ];
+    send(&runtime, &mut eve, &all.concat());
+    waits_for_lock(&world);
+    assert!(dba.run("commit;").unwrap().is_ok());
+    let came = std::iter::from_fn(|| next(&runtime, &mut eve, SOON));
+    let last = came.skip_while(|(tag, _)| matches!(tag, b'1' | b'2' | b'S')).next().unwrap();
+    let (state, text) = error(&[last]).expect("shown");
+    assert!(text.contains("what this statement reads was changed"), "{state} {text}");
+}
+
 /// As `setMaxRows` of JDBC leaves them; each portal is made anew by the next statement.
 #[test]
 fn a_transaction_that_leaves_thousands_of_results_half_read_goes_on_and_is_still_watched() {

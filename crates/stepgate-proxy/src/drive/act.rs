@@ -21,6 +21,9 @@ use crate::{CancelNotice, refusal};
 /// Whoever sends unknown names has the server asked about its catalog at most so often.
 const RECENTLY: Duration = Duration::from_millis(100);
 
+/// Of how many statements that have ended unsaid the log is told at once.
+const TOLD_AT_ONCE: usize = 64;
+
 /// What cannot be done at once.
 pub(super) enum Waits {
     Decide(Arc<Pending>),
@@ -51,7 +54,7 @@ impl Drive {
             Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.take(number);
-                state.under_way.is_done(number, suspended);
+                state.under_way.is_done(number, suspended, self.session.rests_in().is_some());
                 if !state.limited.is_empty() {
                     self.settle_limited(state);
                 }
@@ -250,15 +253,16 @@ impl Drive {
     }
 
     /// Whether one more statement can be kept track of. Of those that nothing more can come of, though no reply has said so
-    /// (a portal that was made anew before it was executed), the log is told.
+    /// (a portal that was made anew before it was executed), the log is told, of some at a time.
     fn has_room(&self, state: &mut State) -> bool {
         let is_open = |number: u64| self.session.is_open(number);
-        if state.started.is_full() {
-            let gone: Vec<u64> = state.started.numbers().filter(|number| !is_open(*number)).collect();
-            for statement in gone {
+        if state.started.has_many() {
+            let gone = state.started.numbers().filter(|number| !is_open(*number));
+            for statement in gone.take(TOLD_AT_ONCE).collect::<Vec<_>>() {
                 let session = self.judge.session;
                 let event =
                     Event::StatementOutcomeUnknown { session, statement, rows: Some(0), bytes: Some(0) };
+                // Where the log has no room now, it has by one of the next.
                 if self.judge.gate.log.note(&event).is_err() {
                     break;
                 }

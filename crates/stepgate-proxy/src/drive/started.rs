@@ -3,14 +3,22 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// The most statements whose start is remembered, each of which still needs an end in the log: more than can be under way,
-/// for a portal that is bound and never executed has none of its own.
-const MAX_STARTED: usize = 8_192;
+/// From so many on, those that nothing more can come of are looked for: it is more than can be under way, but a portal that is
+/// bound and never executed has no end of its own.
+const MANY: usize = 4_096;
+
+/// The most statements whose start is remembered, each of which still needs an end in the log.
+const MAX_STARTED: usize = 4 * MANY;
 
 #[derive(Default)]
 pub(super) struct Started(VecDeque<(u64, Instant)>);
 
 impl Started {
+    /// Whether some of them may be gone.
+    pub(super) fn has_many(&self) -> bool {
+        self.0.len() >= MANY
+    }
+
     /// Whether there is no room for one more.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= MAX_STARTED

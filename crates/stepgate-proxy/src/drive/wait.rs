@@ -115,7 +115,7 @@ impl Drive {
             let client = if let Poll::Ready(client) = from_client { client } else { None };
             return Poll::Ready(Occurred::Read { client, server: from_server });
         }
-        self.tell_what_it_does(state);
+        self.settle(state);
         let State { client, server, releases, .. } = state;
         if !read_server && !releases.is_empty() {
             // Until its reply may be shown, that there is one is no news.
