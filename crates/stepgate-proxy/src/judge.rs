@@ -92,6 +92,17 @@ pub(crate) enum Verdict {
     Refuse(Problem),
 }
 
+impl Verdict {
+    /// Whether it runs.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Self::Pass(..) => true,
+            Self::Limited(_, verdict) => verdict.passes(),
+            Self::Hold(_) | Self::Refuse(_) => false,
+        }
+    }
+}
+
 /// What becomes of a statement that runs.
 pub(crate) enum Standing {
     /// Its reply may be shown. What it stores in relations of the session's own is for the session to remember.

@@ -116,6 +116,9 @@ const MAX_APPLICATION_NAME: usize = 63;
 /// What the client asks for, and who it is.
 fn settings(database: &Database, person: &PersonName, opening: &Opening) -> Vec<(String, String)> {
     let mut settings = opening.settings.clone();
+    // As statements are read. Were another the default, RESET ALL would bring it back, and what is sent behind that without
+    // waiting would be read in two ways.
+    settings.push(("standard_conforming_strings".to_owned(), "on".to_owned()));
     let pass = database.config.pass_person;
     if pass == PassPerson::ApplicationName {
         let name = opening.setting("application_name").unwrap_or_default();

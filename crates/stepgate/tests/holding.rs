@@ -61,6 +61,24 @@ fn behind_a_flushed_rollback_of_a_failed_transaction_statements_are_held_as_ever
     }
 }
 
+/// Where `off` is the default, RESET ALL would bring it back, behind which the same text has other quotes.
+#[test]
+fn what_is_sent_behind_reset_all_is_read_as_the_server_reads_it() {
+    let (world, runtime) = (World::new(), runtime());
+    world.cluster.psql("shop", "alter database shop set standard_conforming_strings = off").unwrap();
+    let mut session = runtime.block_on(session(&config(&world, &world.dana()))).unwrap();
+    send(&runtime, &mut session, &query("set standard_conforming_strings = on"));
+    until_tag(&runtime, &mut session, b'Z');
+    let sent = [query("reset all"), query("select '\\'' , ssn||'' from customers --'")];
+    send(&runtime, &mut session, &sent.concat());
+    until_tag(&runtime, &mut session, b'Z');
+    let replies = until_tag(&runtime, &mut session, b'Z');
+    assert!(!replies.iter().any(|(_, body)| body.windows(7).any(|text| text == b"901-00-")), "shown");
+    send(&runtime, &mut session, &query("show standard_conforming_strings"));
+    let replies = until_tag(&runtime, &mut session, b'Z');
+    assert!(replies.contains(&(b'D', b"\0\x01\0\0\0\x02on".to_vec())), "{replies:?}");
+}
+
 #[test]
 fn a_denied_statement_leaves_the_session_usable() {
     let world = World::new();

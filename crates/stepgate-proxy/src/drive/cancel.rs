@@ -146,20 +146,43 @@ impl Drive {
     /// Obeys, unless the client has cancelled what is about to be sent while it was judged and written down.
     pub(super) async fn obey_unless_called_off(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
         // Where something runs, that is what it means.
-        if matches!(verdict, Verdict::Pass(..)) && !self.session.is_running() {
+        if verdict.passes() && !self.session.is_running() {
             let call = poll_fn(|context| Poll::Ready(self.calls.poll(context))).await;
-            match call {
-                Poll::Pending => {}
-                Poll::Ready(Call::Cancel(_)) => return self.called_off(state).await,
-                Poll::Ready(call) => drop(self.react(state, Occurred::Called(call))),
+            let cancelled = matches!(call, Poll::Ready(Call::Cancel(_)));
+            if let Poll::Ready(call) = call
+                && !cancelled
+            {
+                drop(self.react(state, Occurred::Called(call)));
+            }
+            if cancelled || state.ending.is_some() {
+                if let Verdict::Limited(limited, _) = &verdict {
+                    limited.meter.settled();
+                    self.judge.give_back(limited);
+                }
+                if cancelled {
+                    return self.called_off(state).await;
+                }
+                self.note_called_off(state).await;
+                return;
             }
         }
         self.obey(state, verdict, ddl);
     }
 
-    /// Refuses what was decided on, and is not sent: its record says that it may run, so another says that it did not.
+    /// Refuses what was decided on.
     async fn called_off(&mut self, state: &mut State) {
-        let Some(pending) = state.pending.take() else { return self.defect(state) };
+        if self.note_called_off(state).await {
+            self.session.refuse(&refusal::called_off());
+        }
+    }
+
+    /// Of what was decided on, and is not sent, the record says that it may run: another says that it did not. Whether that
+    /// is written.
+    async fn note_called_off(&mut self, state: &mut State) -> bool {
+        let Some(pending) = state.pending.take() else {
+            self.defect(state);
+            return false;
+        };
         let event = Event::StatementCompleted {
             session: self.judge.session,
             statement: pending.number,
@@ -171,8 +194,9 @@ impl Drive {
         if let Some(Waits::Note(event)) = self.note(state, event)
             && let Err(error) = self.judge.gate.log.note_with_room(*event).await
         {
-            return self.log_failed(state, &error);
+            self.log_failed(state, &error);
+            return false;
         }
-        self.session.refuse(&refusal::called_off());
+        true
     }
 }

@@ -15,9 +15,15 @@ use crate::catalog::{Action, Catalog, ColumnRef, Relation, RelationIndex};
 /// Foreign keys that are followed on and on: no more writes than this are looked at, and what lies beyond is unknown.
 const MAX_WRITES: usize = 1_024;
 
-/// What foreign keys have led to: deletes from relations, and updates of those columns, some of which may become NULL.
-#[derive(Default)]
-struct Reached(HashSet<(RelationIndex, Option<(Vec<usize>, Vec<usize>)>)>);
+/// What is written to a relation.
+#[derive(PartialEq, Eq, Hash)]
+enum Write {
+    Delete(RelationIndex),
+    Update { of: RelationIndex, columns: Vec<usize>, may_be_null: Vec<usize> },
+}
+
+/// What foreign keys have led to.
+type Reached = HashSet<Write>;
 
 impl Walker<'_> {
     /// What the errors of an UPDATE of these columns can show (`execMain.c`, `ExecConstraints`: `Failing
@@ -42,7 +48,8 @@ impl Walker<'_> {
     ) {
         let catalog = self.catalog;
         let Some(parent) = catalog.relation(index) else { return };
-        if !self.reaches(reached, (index, Some((written.to_vec(), may_be_null.to_vec())))) {
+        let write = Write::Update { of: index, columns: written.to_vec(), may_be_null: may_be_null.to_vec() };
+        if !self.reaches(reached, write) {
             return;
         }
         // A row may be a child's, with constraints of its own; columns are the same by name.
@@ -90,7 +97,7 @@ impl Walker<'_> {
     fn deleted(&mut self, index: RelationIndex, reached: &mut Reached) {
         let catalog = self.catalog;
         let Some(parent) = catalog.relation(index) else { return };
-        if !self.reaches(reached, (index, None)) {
+        if !self.reaches(reached, Write::Delete(index)) {
             return;
         }
         for member in std::iter::once(index).chain(parent.children.iter().copied()) {
@@ -102,19 +109,15 @@ impl Walker<'_> {
     }
 
     /// Whether that is to be looked at: it was not before.
-    fn reaches(
-        &mut self,
-        Reached(all): &mut Reached,
-        write: (RelationIndex, Option<(Vec<usize>, Vec<usize>)>),
-    ) -> bool {
-        if all.contains(&write) {
+    fn reaches(&mut self, reached: &mut Reached, write: Write) -> bool {
+        if reached.contains(&write) {
             return false;
         }
-        if all.len() >= MAX_WRITES {
+        if reached.len() >= MAX_WRITES {
             self.doubt_function("trigger-or-rule");
             return false;
         }
-        all.insert(write)
+        reached.insert(write)
     }
 
     /// Columns that refer to what is deleted or has another key now.
