@@ -255,15 +255,20 @@ fn what_is_not_the_servers_own_is_never_planned() {
     // It says so in the server's log whenever it runs, and planning a call of it with a constant runs it.
     let code = "
         create function spy(x anyelement) returns anyelement immutable language plpgsql
-            as $$begin raise log 'the spy has run'; return x; end$$;
+            as $$begin raise log 'the spy has run for %', current_setting('application_name'); return x; end$$;
         create function spies(a varchar, b varchar) returns bool immutable language plpgsql
-            as $$begin raise log 'the spy has run'; return true; end$$;
+            as $$begin raise log 'the spy has run for %', current_setting('application_name'); return true; end$$;
         create function spying(a int) returns text immutable language plpgsql
-            as $$begin raise log 'the spy has run'; return a::text; end$$;
+            as $$begin raise log 'the spy has run for %', current_setting('application_name'); return a::text; end$$;
     ";
     let world = world(|world| drop(world.cluster.load("shop", code).unwrap()));
     let super_user = |sql: &str| world.cluster.load("shop", sql).unwrap();
-    let ran = || server_log(&world).matches("the spy has run").count();
+    // Not where the gate reads the catalog, whenever it does, as texts: a cast that a superuser has made runs then.
+    let ran = || {
+        let log = server_log(&world);
+        let runs = log.lines().filter(|line| line.contains("LOG:  the spy has run for "));
+        runs.filter(|line| !line.ends_with("for stepgate catalog")).count()
+    };
     // The control: planning runs it.
     super_user("explain select id from others where id = spy(17)");
     let mut before = ran();
@@ -304,7 +309,7 @@ fn what_is_not_the_servers_own_is_never_planned() {
         ),
         (
             "create function upper(int) returns text immutable language plpgsql
-                as $$begin raise log 'the spy has run'; return 'x'; end$$",
+                as $$begin raise log 'the spy has run for %', current_setting('application_name'); return 'x'; end$$",
             "select upper(7), id from others where id = 17",
             "drop function upper(int)",
         ),
@@ -316,7 +321,7 @@ fn what_is_not_the_servers_own_is_never_planned() {
         if made.contains("spying2") {
             super_user(
                 "create function spying2(int, varchar) returns int immutable language plpgsql
-                    as $$begin raise log 'the spy has run'; return 1; end$$",
+                    as $$begin raise log 'the spy has run for %', current_setting('application_name'); return 1; end$$",
             );
         }
         super_user(made);
