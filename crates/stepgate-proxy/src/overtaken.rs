@@ -20,9 +20,9 @@ use crate::database::{CommitsDdl, Database, Ddl};
 /// that could time it.
 const SOON: Duration = Duration::from_millis(100);
 
-/// The most statements under way and portals that are not read to their end: as many as a session has replies outstanding,
-/// its portals, and some. Were one more let through and not remembered, it could show what it was overtaken by.
-const MAX_WATCHED: usize = 2 * stepgate_session::MAX_OWED;
+/// The most statements under way and portals that are not read to their end: more than a session can have replies outstanding,
+/// Binds parked and portals, each as many at most. Were one let through and not remembered, it could show what it was overtaken by.
+const MAX_WATCHED: usize = 4 * stepgate_session::MAX_OWED;
 
 /// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
@@ -221,8 +221,7 @@ impl UnderWay {
         }
     }
 
-    /// Its reply is complete; `suspended`: there may be more of it; `rests`: there is nothing
-    /// that could still commit what it has done.
+    /// Its reply is complete; `suspended`: there may be more of it; `rests`: nothing could still commit what it has done.
     pub(crate) fn is_done(&mut self, number: u64, suspended: bool, rests: bool) {
         let place = self.watched.iter().position(|watched| watched.pending.number == number);
         match place.and_then(|place| self.watched.get_mut(place)) {
