@@ -2,7 +2,8 @@
 //! reached: an approval of so many rows is none of it.
 //!
 //! What a statement sends to whoever listens (`pg_notify`, in its text or in a trigger that it fires) is no row of its
-//! result, and leaves when its transaction ends. What it stores elsewhere (a new table, rows of another one, a large
+//! result, and leaves when its transaction ends; nor is what it puts into a setting or the key of an advisory lock, where
+//! the server shows it to whoever asks. What it stores elsewhere (a new table, rows of another one, a large
 //! object, a file of the server's) never passes by the gate, which learns how much it was when it is done. And of rows
 //! that put together what is several people's, nobody can say how many are in them.
 
@@ -11,14 +12,16 @@ use stepgate_types::{Action, Limit};
 use crate::Decision;
 
 /// What the HINT says where nobody could be asked for more than the limit.
-const HINT: &str = "A limit cannot hold back what it sends as notifications, stores elsewhere, or puts together of many \
-                    people: have the policy's owner name an approval in the rule that limits it.";
+const HINT: &str = "A limit cannot hold back what it sends as notifications, puts into settings or locks, stores \
+                    elsewhere, or puts together of many people: have the policy's owner name an approval in the rule that limits it.";
 
 /// What of a message goes elsewhere than into rows that can be counted one by one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unheld {
-    /// It sends what it reads as notifications.
-    pub notifies: bool,
+    /// It puts what it reads where it can be seen without a read of any relation ([`SinkKind::is_open`]).
+    ///
+    /// [`SinkKind::is_open`]: stepgate_sql::SinkKind::is_open
+    pub shows: bool,
     /// It stores what it reads.
     pub stores: bool,
     /// Its rows may put several subjects together. To be found out only where [`Decision::counts_subjects`].
@@ -38,7 +41,7 @@ impl Decision {
         if !self.enforced || !self.is_limited() || self.action >= Action::Deny {
             return self;
         }
-        if unheld.notifies {
+        if unheld.shows {
             return Self { limit: Limit::NONE, meters: Vec::new(), ..self }.asked(None);
         }
         let mut decision = self;

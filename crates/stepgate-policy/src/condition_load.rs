@@ -78,13 +78,15 @@ const SHAPES: [(&str, BulkShape); 4] = [
     ("large-limit", BulkShape::LargeLimit),
 ];
 
-const SINKS: [(&str, SinkKind); 6] = [
+const SINKS: [(&str, SinkKind); 8] = [
     ("table", SinkKind::Table),
     ("rows", SinkKind::Rows),
     ("view", SinkKind::View),
     ("server-file", SinkKind::ServerFile),
     ("large-object", SinkKind::LargeObject),
     ("notification", SinkKind::Notification),
+    ("setting", SinkKind::Setting),
+    ("advisory-lock", SinkKind::AdvisoryLock),
 ];
 
 /// The word for a kind of sink.

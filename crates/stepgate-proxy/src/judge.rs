@@ -9,13 +9,13 @@ mod glass;
 mod known;
 mod merged;
 mod metering;
-mod notifying;
 mod pose;
 mod recording;
 mod scene;
 mod signal;
 mod subjects;
 mod telling;
+mod unheld;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -41,8 +41,8 @@ pub(crate) use self::failing::cause_of;
 use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
-pub use self::notifying::before_it_runs;
 use self::signal::Signal;
+pub use self::unheld::before_it_runs;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::manner::Manner;
@@ -228,7 +228,7 @@ impl Judge {
             // The planner took its time, and knows better how many rows there are.
             self.look_again(&view, pending, &mut who);
         }
-        let decision = notifying::decide(&view, &who, &pending.facts, pending);
+        let decision = unheld::decide(&view, &who, &pending.facts, pending);
         self.gate.metrics.thought(begun.elapsed());
         let again = self.known.comes_again(&pending.facts);
         let facts = Merged::of(&pending.facts);
@@ -270,8 +270,8 @@ impl Judge {
         let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
         let who = self.circumstances_of(view, &now, pending, None);
         let Some(who) = who else { return Ok(Standing::Overtaken) };
-        let before = notifying::decide(view, &who, &pending.facts, pending);
-        let after = notifying::decide(view, &who, &now, pending);
+        let before = unheld::decide(view, &who, &pending.facts, pending);
+        let after = unheld::decide(view, &who, &now, pending);
         let stands = is_as_harmless(&before, &after);
         let pending = Pending { facts: now, ..pending.clone() };
         let facts = Merged::of(&pending.facts);

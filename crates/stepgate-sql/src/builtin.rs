@@ -8,6 +8,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use crate::facts::SinkKind;
+
 type Words = LazyLock<HashSet<&'static str>>;
 
 /// Functions of pg_catalog that read nothing but their arguments, or only harmless catalog relations.
@@ -255,6 +257,17 @@ pub(crate) fn pure_function(name: &str) -> bool {
 
 pub(crate) fn harmless_writer(name: &str) -> bool {
     HARMLESS_WRITERS.contains(name)
+}
+
+/// Whether what that function is given can be seen by others, or later, without a read of any relation: there.
+pub(crate) fn shows_in(name: &str) -> Option<SinkKind> {
+    match name {
+        "set_config" => Some(SinkKind::Setting),
+        _ if name.contains("_advisory_") && name.contains("lock") && !name.contains("unlock") => {
+            Some(SinkKind::AdvisoryLock)
+        }
+        _ => None,
+    }
 }
 
 pub(crate) fn returns_a_set(name: &str) -> bool {

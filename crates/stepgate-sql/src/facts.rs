@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::builtin;
 use crate::encoding::ClientEncoding;
 use crate::predicate::Predicates;
 use crate::scan::Scan;
@@ -347,6 +348,11 @@ impl Facts {
         all
     }
 
+    /// Where functions that it calls put what they are given, so that it can be seen without a read of any relation.
+    pub(crate) fn shown_in(&self) -> impl Iterator<Item = SinkKind> {
+        self.functions.iter().filter_map(|name| builtin::shows_in(name.strip_prefix("pg_catalog.")?))
+    }
+
     /// Runs a function's body as well: what it reads may come back as the function's value.
     pub(crate) fn run(&mut self, body: &Self) {
         self.also(body);
@@ -449,6 +455,18 @@ pub enum SinkKind {
     LargeObject,
     /// What `pg_notify` sends to everybody who listens.
     Notification,
+    /// A setting (`set_config`), which `current_setting` shows.
+    Setting,
+    /// The key of an advisory lock, which `pg_locks` shows to every session.
+    AdvisoryLock,
+}
+
+impl SinkKind {
+    /// Whether what goes there can be seen without a read of any relation: no later statement is asked about for it.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Notification | Self::Setting | Self::AdvisoryLock)
+    }
 }
 
 /// What a statement may change that the analysis of later statements depends on. Over-approximated.

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{everything, touched};
-use stepgate_sql::{SessionState, analyze};
+use stepgate_sql::{SessionState, SinkKind, analyze};
 use stepgate_types::Use;
 
 #[test]
@@ -52,5 +52,28 @@ fn what_a_setting_is_set_to_is_put_out_wherever_the_call_stands() {
         let facts = analyze(sql.as_bytes(), &catalog, &session);
         let uses = facts[0].columns.iter().find(|(column, _)| column.to_string() == "public.people.email");
         assert!(uses.is_some_and(|(_, uses)| uses.contains(&Use::Output)), "{sql}: {:?}", facts[0].columns);
+    }
+}
+
+/// `pg_locks` shows the keys of advisory locks to every session, and `current_setting` what was set.
+#[test]
+fn what_locks_and_settings_are_given_is_put_out_into_a_place_of_its_own() {
+    let (_cluster, catalog, _) = everything();
+    let session = SessionState::with_search_path(["pg_catalog", "public"]);
+    for (sql, shown) in [
+        ("select 1 from people where pg_try_advisory_lock(ascii(email))", Some(SinkKind::AdvisoryLock)),
+        (
+            "select 1 from people order by pg_advisory_xact_lock_shared(1, ascii(email))",
+            Some(SinkKind::AdvisoryLock),
+        ),
+        ("select 1 from people where set_config('a.b', email, false) = ''", Some(SinkKind::Setting)),
+        ("select pg_try_advisory_lock(1), set_config('a.b', 'c', false)", None),
+        ("select 1 from people where email = '' and pg_advisory_unlock(1)", None),
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session);
+        let kinds: Vec<_> = facts[0].sinks.iter().map(|sink| sink.kind).collect();
+        assert_eq!(kinds, Vec::from_iter(shown), "{sql}");
+        let uses = facts[0].columns.iter().find(|(column, _)| column.to_string() == "public.people.email");
+        assert_eq!(uses.is_some_and(|(_, uses)| uses.contains(&Use::Output)), shown.is_some(), "{sql}");
     }
 }

@@ -87,8 +87,8 @@ pub(super) fn replay(map: &Map, policy: &Policy, recorded: &Recorded, then: Then
         let decision = deciding.finish(map);
         let sinks = || facts.iter().flat_map(|facts| &facts.sinks);
         let unheld = Unheld {
-            notifies: sinks().any(|sink| sink.kind == SinkKind::Notification),
-            stores: sinks().any(|sink| sink.kind != SinkKind::Notification),
+            shows: sinks().any(|sink| sink.kind.is_open()),
+            stores: sinks().any(|sink| !sink.kind.is_open()),
             mixes: false,
         };
         // How rows are put together is not in a record.
@@ -231,6 +231,8 @@ fn sink(word: &str) -> Option<Sink> {
         "server-file" => SinkKind::ServerFile,
         "large-object" => SinkKind::LargeObject,
         "notification" => SinkKind::Notification,
+        "setting" => SinkKind::Setting,
+        "advisory-lock" => SinkKind::AdvisoryLock,
         _ => return None,
     };
     Some(Sink { kind, relation: None })

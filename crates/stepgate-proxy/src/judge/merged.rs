@@ -88,7 +88,7 @@ fn stores(facts: &Facts) -> Stores {
         // What EXPLAIN only explains stores nothing.
         Kind::Explain => facts.flows.is_empty(),
         Kind::Prepare => true,
-        _ => all(|sink| sink.kind == SinkKind::Notification),
+        _ => all(|sink| sink.kind.is_open()),
     };
     if told { Stores::Told } else { Stores::Untold }
 }
@@ -109,6 +109,8 @@ const fn sink_word(kind: SinkKind) -> &'static str {
         SinkKind::ServerFile => "server-file",
         SinkKind::LargeObject => "large-object",
         SinkKind::Notification => "notification",
+        SinkKind::Setting => "setting",
+        SinkKind::AdvisoryLock => "advisory-lock",
     }
 }
 

@@ -21,9 +21,8 @@ use stepgate_store::{Block, DeskError, End, LogError, Need};
 use stepgate_types::{Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp};
 use stepgate_wire::Problem;
 
-use super::notifying::notifies;
 use super::telling::{self, Telling};
-use super::{Case, Hold, Judge, Merged, Verdict};
+use super::{Case, Hold, Judge, Merged, Verdict, unheld};
 use crate::accounts::{Account as Counted, By, Crossed};
 use crate::refusal;
 
@@ -277,8 +276,8 @@ impl Case<'_> {
     pub(super) async fn permit_by_grant(&self, wanted: &Wanted) -> Result<Option<Verdict>, LogError> {
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.covering_grant(wanted) else { return Ok(None) };
-            if notifies(&self.pending.facts) && self.judge.gate.desk.is_limited(grant) {
-                // Its budget would not be touched by what is sent.
+            if unheld::shows(&self.pending.facts) && self.judge.gate.desk.is_limited(grant) {
+                // Its budget would not be touched by what is shown so.
                 return Ok(None);
             }
             if let Some(verdict) = self.permit_on(grant, None, Some(grant)).await? {

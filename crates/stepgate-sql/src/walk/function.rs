@@ -30,9 +30,9 @@ impl Walker<'_> {
             self.doubt("unsupported-expression");
         }
         let parts = self.parts(name);
-        // The server reports what some settings are set to (ParameterStatus), and shows all of them to whoever asks.
-        let sets = parts.last().is_some_and(|name| name == "set_config");
-        let uses = if sets { uses | Uses::OUTPUT } else { uses };
+        // The server shows settings to whoever asks, and reports some by itself (ParameterStatus).
+        let shows = parts.last().and_then(|name| builtin::shows_in(name)).is_some();
+        let uses = if shows { uses | Uses::OUTPUT } else { uses };
         if let ([schema, cursor], true) = (parts.as_slice(), is_marked(&parts)) {
             if schema == marker::CURRENT {
                 self.current_of = Some(cursor.clone());

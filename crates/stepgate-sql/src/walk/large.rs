@@ -81,8 +81,9 @@ impl Large {
         let is_shown = |uses: &BTreeSet<Use>| uses.iter().any(|it| !matches!(it, Use::Write | Use::Hidden));
         // What a trigger takes of the row that is there already is hidden from the statement, and sent all the same.
         let is_read = |uses: &BTreeSet<Use>| uses.iter().any(|it| *it != Use::Write);
-        if notifies && facts.columns.values().any(is_read) {
-            facts.sinks.insert(Sink { kind: SinkKind::Notification, relation: None });
+        if facts.columns.values().any(is_read) {
+            let shown: Vec<_> = facts.shown_in().chain(notifies.then_some(SinkKind::Notification)).collect();
+            facts.sinks.extend(shown.into_iter().map(|kind| Sink { kind, relation: None }));
         }
         if !reads && !writes {
             return;

@@ -345,6 +345,8 @@ impl<'c> Walker<'c> {
         let called = self.bodies(facts);
         // Nor does a command tag tell how much code stores that it runs.
         self.stores_within |= called.iter().any(|body| !body.read_only);
+        // What code shows otherwise than by its value may be what it is given, in a condition too.
+        let shows = called.iter().any(|body| body.shown_in().next().is_some());
         if !self.flows.is_empty() {
             let given = called.iter().flat_map(|body| body.columns.iter());
             let given =
@@ -365,6 +367,7 @@ impl<'c> Walker<'c> {
         let mut lineage = HashSet::new();
         for (column, uses) in &self.columns {
             self.catalog.lineage(*column, &mut lineage);
+            let uses = if shows && !uses.without_write().is_empty() { *uses | Uses::OUTPUT } else { *uses };
             for column in lineage.drain() {
                 let Some((relation, column)) = self.base_column(column) else { continue };
                 let read = uses.without_write();

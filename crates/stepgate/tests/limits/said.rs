@@ -1,7 +1,7 @@
 //! What is no row and shows as much: notices, errors, notifications.
 
 use crate::support::{SOON, World, held, passes};
-use crate::{bare, brake, events, replaced, restricted, verified};
+use crate::{bare, brake, called_off, events, replaced, restricted, verified};
 
 /// A function that says what it is given shows a table without a row of it.
 #[test]
@@ -65,6 +65,39 @@ fn what_is_sent_as_notifications_is_asked_about_before_it_runs_where_rows_are_li
     verified(&world, &mut psql, &mut dana);
     assert!(psql.finish(SOON).unwrap().is_ok());
     assert_eq!(world.cluster.psql("shop", "select count(*) from customers where city = 'x'").unwrap(), "3");
+}
+
+/// None of these gives back a row, and what they leave behind shows all that they read.
+#[test]
+fn what_is_put_into_settings_or_locks_is_asked_about_before_it_runs_where_rows_are_limited() {
+    let mut world = World::not_serving(brake("{rows: 3}", "self"));
+    let ddl =
+        "create function lock_it(bigint) returns boolean language sql as 'select pg_try_advisory_lock($1)'";
+    world.cluster.load("shop", ddl).unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    passes(&mut psql, "select email from customers where id < 3;");
+    for sql in [
+        "select 1 from customers where set_config('my.x', current_setting('my.x', true) || email, false) is null;",
+        "select 1 from customers where not pg_try_advisory_lock(ascii(email));",
+        "select 1 from customers where pg_try_advisory_xact_lock_shared(1, ascii(email)) is null;",
+        "select 1 from customers where lock_it(ascii(email)) is null;",
+    ] {
+        let mut psql = bare(&world, &dana);
+        psql.send(sql).unwrap();
+        let request = held(&mut psql);
+        called_off(&world, &mut psql, &dana, &request);
+    }
+    // Those that read nothing labelled, and what gives locks back, run as ever.
+    passes(
+        &mut psql,
+        "select id from products where pg_try_advisory_lock(id) and pg_advisory_unlock(id) limit 5;",
+    );
+    passes(&mut psql, "select set_config('my.x', 'y', false);");
+    psql.send("select count(*) from customers where pg_try_advisory_lock(ascii(email)) and id < 9;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert!(psql.finish(SOON).unwrap().is_ok());
 }
 
 /// A deferred trigger speaks at COMMIT, which is a statement without rows and without a limit.

@@ -2,21 +2,19 @@
 
 use stepgate_policy::{Circumstances, Decision, Unheld};
 use stepgate_session::Pending;
-use stepgate_sql::{Facts, SinkKind};
+use stepgate_sql::Facts;
 
 use super::telling::{self, Telling};
 use crate::database::View;
 
-/// Whether any of these sends what it reads as notifications.
-pub(super) fn notifies(message: &[Facts]) -> bool {
-    let sends = |facts: &Facts| facts.sinks.iter().any(|sink| sink.kind == SinkKind::Notification);
-    message.iter().any(sends)
+/// Whether any of these puts what it reads where it can be seen without a read of any relation.
+pub(super) fn shows(message: &[Facts]) -> bool {
+    message.iter().any(|facts| facts.sinks.iter().any(|sink| sink.kind.is_open()))
 }
 
 /// Whether any of these stores what it reads.
 fn stores(message: &[Facts]) -> bool {
-    let stores = |facts: &Facts| facts.sinks.iter().any(|sink| sink.kind != SinkKind::Notification);
-    message.iter().any(stores)
+    message.iter().any(|facts| facts.sinks.iter().any(|sink| !sink.kind.is_open()))
 }
 
 /// Decides about a message of these facts, with the values of `pending`.
@@ -28,5 +26,5 @@ pub(super) fn decide(view: &View, who: &Circumstances, message: &[Facts], pendin
 #[must_use]
 pub fn before_it_runs(decision: Decision, message: &[Facts]) -> Decision {
     let mixes = matches!(telling::of(&decision, message), Telling::Unknown);
-    decision.before_it_runs(Unheld { notifies: notifies(message), stores: stores(message), mixes })
+    decision.before_it_runs(Unheld { shows: shows(message), stores: stores(message), mixes })
 }
