@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::certificate::ClientCertificate;
-use crate::scram::{self, Offer, Refused, SCRAM, SCRAM_PLUS};
+use crate::scram::{self, Offer, Refused, SCRAM, SCRAM_PLUS, Unbound};
 use crate::{Client, ClientAuth, ServerTls, Stream};
 
 /// How long a client may take to authenticate: PostgreSQL's `authentication_timeout`.
@@ -63,6 +63,18 @@ impl People for stepgate_store::People {
     }
 }
 
+/// By which secret of a person's somebody has proven to be them. It is another for whoever has that name later.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Proof {
+    stored_key: [u8; 32],
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
+    }
+}
+
 /// Who a client is, and by what that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
@@ -74,6 +86,18 @@ pub struct Authenticated {
     pub minted: Option<String>,
     /// SHA-256 (hex) of the certificate that was shown besides, where one was wanted.
     pub certificate_sha256: Option<String>,
+    /// By which secret.
+    pub(crate) proof: Proof,
+}
+
+impl Authenticated {
+    /// Whether what they have proven themselves by is a secret of that person still: neither were they removed, nor was the
+    /// password taken back, nor is somebody else called that by now.
+    pub(crate) fn still_stands(&self, people: &stepgate_store::People) -> bool {
+        let Self { minted, proof, .. } = self;
+        let is_it = |secret: &Secret| secret.minted == *minted && secret.scram.stored_key == proof.stored_key;
+        people.secrets(&self.person).is_some_and(|(_, secrets)| secrets.iter().any(is_it))
+    }
 }
 
 /// Why a client is not in. It has been told already.
@@ -94,6 +118,17 @@ pub enum AuthenticateError {
         /// The SASL mechanism.
         method: &'static str,
     },
+    /// It names a mechanism that it was not offered.
+    #[error("authentication: no such mechanism")]
+    Mechanism,
+    /// Its login is bound to another channel than the one that it comes by.
+    #[error("channel binding failed")]
+    Unbound {
+        /// The SASL mechanism.
+        method: &'static str,
+        /// How.
+        how: Unbound,
+    },
     /// It shows no certificate, and must.
     #[error("no client certificate")]
     NoCertificate,
@@ -110,16 +145,20 @@ impl AuthenticateError {
         match self {
             Self::Failed { .. } if is_known => Some(AuthFailure::Password),
             Self::Failed { .. } => Some(AuthFailure::UnknownPerson),
+            Self::Unbound { .. } => Some(AuthFailure::ChannelBinding),
             Self::NoCertificate => Some(AuthFailure::NoCertificate),
             Self::WrongCertificate => Some(AuthFailure::CertificateOfAnother),
-            Self::Timeout | Self::Io(_) | Self::Protocol(_) => None,
+            Self::Timeout | Self::Io(_) | Self::Protocol(_) | Self::Mechanism => None,
         }
     }
 
     /// How they tried to, where it came to that: the SASL mechanism, in lower case.
     #[must_use]
     pub fn method(&self) -> Option<String> {
-        if let Self::Failed { method } = self { Some(method.to_ascii_lowercase()) } else { None }
+        match self {
+            Self::Failed { method } | Self::Unbound { method, .. } => Some(method.to_ascii_lowercase()),
+            _ => None,
+        }
     }
 }
 
@@ -140,11 +179,12 @@ pub async fn authenticate(
     let end_point = tls.filter(|_| secure).and_then(|tls| tls.end_point.as_deref());
     let verdict = match certificate(client, people, tls) {
         Ok(certificate) => match timeout(TIME_LIMIT, exchange(client, people, Offer::new(end_point))).await {
-            Ok(proven) => proven.map(|Proven { person, method, minted }| Authenticated {
+            Ok(proven) => proven.map(|Proven { person, method, minted, proof }| Authenticated {
                 person,
                 method: method.to_ascii_lowercase(),
                 minted,
                 certificate_sha256: certificate.map(|certificate| certificate.sha256),
+                proof,
             }),
             Err(_) => Err(AuthenticateError::Timeout),
         },
@@ -196,6 +236,14 @@ fn answer(error: &AuthenticateError, user: &str) -> Option<Problem> {
             bare: true,
             ..Problem::fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message")
         }),
+        AuthenticateError::Mechanism => Some(Problem {
+            bare: true,
+            ..Problem::fatal(
+                SqlState::PROTOCOL_VIOLATION,
+                "client selected an invalid SASL authentication mechanism",
+            )
+        }),
+        AuthenticateError::Unbound { how, .. } => Some(unbound(*how)),
         AuthenticateError::Failed { .. } => Some(Problem::authentication_failed(&user)),
         AuthenticateError::NoCertificate => Some(Problem {
             bare: true,
@@ -214,6 +262,19 @@ fn answer(error: &AuthenticateError, user: &str) -> Option<Problem> {
     }
 }
 
+/// PostgreSQL's own words.
+fn unbound(how: Unbound) -> Problem {
+    let refused =
+        |message| Problem { bare: true, ..Problem::fatal(SqlState::INVALID_AUTHORIZATION, message) };
+    match how {
+        Unbound::Otherwise => refused("SCRAM channel binding check failed"),
+        Unbound::NotOffered => refused("SCRAM channel binding negotiation error").with_detail(
+            "The client supports SCRAM channel binding but thinks the server does not.  \
+             However, this server does support channel binding.",
+        ),
+    }
+}
+
 async fn last_words(stream: &mut Stream, problem: &Problem) -> io::Result<()> {
     stream.write_all(&problem.fatal_bytes()).await?;
     stream.shutdown().await
@@ -224,6 +285,7 @@ struct Proven {
     person: PersonName,
     method: &'static str,
     minted: Option<String>,
+    proof: Proof,
 }
 
 async fn exchange(
@@ -252,17 +314,20 @@ async fn exchange(
     let response =
         SaslResponse::read(&frame).map_err(|_| AuthenticateError::Protocol("malformed SASLResponse"))?;
     let (proven, which) = expect.finish(response.data).map_err(refused(method))?;
-    let minted = secrets.into_iter().nth(which).and_then(|secret| secret.minted);
+    let secret = secrets.into_iter().nth(which).ok_or(AuthenticateError::Failed { method })?;
+    let Secret { minted, scram: ScramSecret { stored_key, .. } } = secret;
     // Even who finds a password for a mock secret is nobody.
     let person = person.ok_or(AuthenticateError::Failed { method })?;
     let done = [reply::authentication_sasl_final(&proven), reply::authentication_ok()].concat();
     send(stream, &done).await?;
-    Ok(Proven { person, method, minted })
+    Ok(Proven { person, method, minted, proof: Proof { stored_key } })
 }
 
 fn refused(method: &'static str) -> impl Fn(Refused) -> AuthenticateError {
     move |why| match why {
         Refused::Malformed(what) => AuthenticateError::Protocol(what),
+        Refused::Mechanism => AuthenticateError::Mechanism,
+        Refused::Unbound(how) => AuthenticateError::Unbound { method, how },
         Refused::Proof => AuthenticateError::Failed { method },
     }
 }
@@ -285,4 +350,68 @@ async fn receive(stream: &mut Stream) -> Result<Vec<u8>, AuthenticateError> {
     let body = frame.get_mut(HEADER..).ok_or(MALFORMED)?;
     stream.read_exact(body).await?;
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stepgate_store::{Log, LogOptions, NewPerson, Vault};
+    use stepgate_testkit::{FakeClock, FakeEntropy, TempTree};
+    use stepgate_types::Timestamp;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn people(tree: &TempTree) -> stepgate_store::People {
+        let vault = Vault::new(&Zeroizing::new([7; 32]), Arc::new(FakeEntropy::seeded(7)));
+        let options = LogOptions {
+            ordinary_durable: true,
+            version: "test".to_owned(),
+            clock: Arc::new(FakeClock::at(Timestamp::from_micros(1_700_000_000_000_000))),
+            entropy: Arc::new(FakeEntropy::seeded(8)),
+            vault: vault.clone(),
+        };
+        let (log, _) = Log::open(tree.path(), options).unwrap();
+        stepgate_store::People::open(&log, &vault).unwrap()
+    }
+
+    async fn add(people: &stepgate_store::People) {
+        let name = "dana".parse().unwrap();
+        people
+            .add(NewPerson { name, groups: Vec::new(), service: false, password: "horse" }, None)
+            .await
+            .unwrap();
+    }
+
+    /// Whoever has proven to be dana by that secret of hers.
+    fn proven(people: &stepgate_store::People, which: usize) -> Authenticated {
+        let (person, secrets) = people.secrets(&"dana".parse().unwrap()).unwrap();
+        let secret = secrets.into_iter().nth(which).unwrap();
+        Authenticated {
+            person,
+            method: String::new(),
+            minted: secret.minted,
+            certificate_sha256: None,
+            proof: Proof { stored_key: secret.scram.stored_key },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_under_way_does_not_outlive_its_person_or_password() {
+        let tree = TempTree::new("authenticate").unwrap();
+        let (people, dana) = (people(&tree), "dana".parse::<PersonName>().unwrap());
+        add(&people).await;
+        let life = std::time::Duration::from_secs(60);
+        let minted = people.mint(&dana, life, "oidc", [127, 0, 0, 1].into()).await.unwrap();
+        let [own, other] = [0, 1].map(|which| proven(&people, which));
+        assert!(own.still_stands(&people) && other.still_stands(&people));
+        people.revoke_minted(&dana, Some(&minted.id), "logout", None).await.unwrap();
+        assert!(own.still_stands(&people) && !other.still_stands(&people));
+        people.remove(&dana, None).await.unwrap();
+        assert!(!own.still_stands(&people));
+        // The same name, the same password, the same clock; somebody else.
+        add(&people).await;
+        assert!(!own.still_stands(&people) && proven(&people, 0).still_stands(&people));
+    }
 }

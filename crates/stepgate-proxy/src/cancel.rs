@@ -5,6 +5,6 @@ mod guesses;
 mod notices;
 mod registry;
 
-pub use forward::forward_cancel;
 pub(crate) use forward::send_cancel;
+pub use forward::{ServerKey, forward_cancel};
 pub use registry::{CancelNotice, CancelRegistry, RegisterError, Registration};

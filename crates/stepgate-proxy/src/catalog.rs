@@ -1,5 +1,6 @@
 //! Reading the catalog.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stepgate_sql::{
@@ -8,7 +9,7 @@ use stepgate_sql::{
 };
 use stepgate_store::LogError;
 
-use crate::upstream::simple_queries;
+use crate::upstream::{connect_at, simple_queries};
 use crate::{Upstream, UpstreamConfig, UpstreamError, aside, connect, simple_query};
 
 /// The catalog could not be read.
@@ -60,11 +61,26 @@ const SETTINGS: [(&str, &str); 6] = [
 /// # Errors
 /// See [`UpstreamError`].
 pub async fn connect_for_catalog(config: &UpstreamConfig) -> Result<Upstream, UpstreamError> {
-    let settings: Vec<_> =
-        SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let mut upstream = connect(config, &config.catalog, &settings).await?;
+    let mut upstream = connect(config, &config.catalog, &settings()).await?;
     refuse_pooler(&mut upstream).await?;
     Ok(upstream)
+}
+
+/// The same to the one address that a session is connected to.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn connect_for_catalog_at(
+    config: &UpstreamConfig,
+    address: SocketAddr,
+) -> Result<Upstream, UpstreamError> {
+    let mut upstream = connect_at(config, &config.catalog, &settings(), address).await?;
+    refuse_pooler(&mut upstream).await?;
+    Ok(upstream)
+}
+
+fn settings() -> Vec<(String, String)> {
+    SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// What the gate knows of a session (its search path, prepared statements, temporary tables) is true of one process of

@@ -48,7 +48,7 @@ use crate::judge::{Hold, Judge, Limited};
 use crate::metrics::{OpenHold, count};
 use crate::overtaken::UnderWay;
 use crate::side::Side;
-use crate::{Shutdown, Stream, aside, buffers};
+use crate::{ServerKey, Shutdown, Stream, aside, buffers};
 
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
@@ -63,8 +63,8 @@ pub(crate) struct Drive {
     /// Whose keys records tell, if any.
     pub(crate) tracked: Option<Arc<TrackedKeys>>,
     pub(crate) calls: Calls,
-    /// The server's process id and cancel secret.
-    pub(crate) server_key: (i32, Vec<u8>),
+    /// By what the server knows it.
+    pub(crate) server_key: ServerKey,
     /// That of its worker, where it waits for what is released.
     pub(crate) bell: Option<Bell>,
     /// Names the session in logs. Entered for what waits, which is where there is anything to tell: to enter it for

@@ -47,7 +47,6 @@ use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::manner::Manner;
 use crate::refusal;
-use crate::sessions::SessionInfo;
 use crate::taint::Stored;
 use crate::{Credentials, Shutdown};
 
@@ -248,7 +247,8 @@ impl Judge {
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && !decision.is_limited();
         if plain && let Some(event) = case.passes_on_ticket() {
-            if !again || !view.rules.is_settled(&who, &view.bound, &pending.facts) {
+            let settled = view.rules.is_settled(&who, &view.bound, &pending.facts);
+            if !again || !settled || pose::sets_by_call(pending) {
                 return case.ticket(event).await;
             }
             let besides = Self::besides(&view, by.0);
@@ -325,20 +325,6 @@ impl Judge {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
         }
         Ok(fits && known)
-    }
-
-    /// Whether this process of the server serves a session of the same person.
-    fn owns(&self, pid: i32) -> bool {
-        let database = &self.database.config.name;
-        // Processes are counted by server, whatever their database.
-        let server = |name: &str| {
-            let open = self.gate.databases.find(name)?;
-            Some((open.config.host.clone(), open.config.port))
-        };
-        let is_here =
-            |name: &String| name == database || server(name).is_some_and(|it| Some(it) == server(database));
-        let is_own = |info: &SessionInfo| info.person == self.person && is_here(&info.database);
-        self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
     }
 
     /// Whether any of these columns is classified, or that cannot be told: then whether rules are enforced.
@@ -469,6 +455,7 @@ impl Case<'_> {
             rows: 0,
             bytes: 0,
             duration_us: 0,
+            suspended: false,
         };
         self.judge.gate.log.note_with_room(event).await
     }

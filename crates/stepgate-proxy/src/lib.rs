@@ -43,7 +43,7 @@ mod workers;
 
 pub use admit::{AdmitError, Admitted, Client, admit};
 pub use authenticate::{AuthenticateError, Authenticated, Challenge, People, authenticate};
-pub use cancel::{CancelNotice, CancelRegistry, RegisterError, Registration, forward_cancel};
+pub use cancel::{CancelNotice, CancelRegistry, RegisterError, Registration, ServerKey, forward_cancel};
 pub use catalog::{
     CatalogError, Fingerprint, ServerIdentity, connect_for_catalog, fingerprint, load, load_from, locks,
     server_identity,
@@ -57,6 +57,7 @@ pub use limits::{Limits, MAX_MESSAGE};
 pub use manner::Manner;
 pub use planner::Planner;
 pub use refusal::{foretell, foretell_at_limit};
+pub use scram::Unbound;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};
 pub use shutdown::Shutdown;

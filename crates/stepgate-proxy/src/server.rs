@@ -24,6 +24,7 @@ use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
+use crate::peer::Lookout;
 use crate::reach::{Reached, Refused, no_answer, reach, unknown};
 use crate::sessions::{Full, Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
@@ -357,6 +358,7 @@ async fn prepare(
             reached.unwrap_or_else(|_| Err(no_answer(&client.opening.database, limits.login)))?
         }
         _ = beyond(&mut stop, Shutdown::Serving) => return Err(stopping()),
+        () = gone(client) => return Err(left()),
     };
     let database = Arc::clone(in_use.database());
     let id = SessionId::from_bytes(random(gate)?);
@@ -372,6 +374,7 @@ async fn prepare(
         client: client_name(client.opening.setting("application_name").unwrap_or_default()),
         opened: gate.clock.now().to_string(),
         pid: upstream.pid,
+        server: upstream.address,
         password: who.minted.clone(),
         doing: Doing::Active,
     };
@@ -379,6 +382,10 @@ async fn prepare(
     // Whoever closed it before that did not see this session.
     if database.is_closed() {
         return Err(unknown(&client.opening.database));
+    }
+    // And whoever removed the person, or took the password back.
+    if !who.still_stands(&gate.people) {
+        return Err(no_longer_known());
     }
     let opened = record_opened(gate, &role, &info, client, who).await;
     // There is no other log to say that in.
@@ -394,14 +401,14 @@ async fn prepare(
         id,
         pid: upstream.pid,
         catalog: Arc::clone(&view.catalog),
-        parameters: upstream.params,
+        parameters: upstream.params_as_text(),
         nonce: u64::from_be_bytes(random(gate)?),
     });
     if let Some(keys) = &tracked {
         session.track(Arc::clone(keys));
     }
     let (kill, doing) = (Arc::clone(&listed.kill), listed.teller());
-    let server_key = (upstream.pid, upstream.secret);
+    let server_key = upstream.key();
     let calls = Calls::new(Sources { shutdown, kill, registration, changes });
     let span = {
         let (person, database) = (&judge.person, &judge.database.config.name);
@@ -415,6 +422,27 @@ async fn prepare(
         opening,
         stays: Stays { _listed: listed, _place: place, _in_use: in_use },
     })
+}
+
+/// Resolves when the client has gone.
+async fn gone(client: &Client) {
+    match Lookout::of(client.stream.tcp()) {
+        Ok(lookout) => lookout.gone().await,
+        // It is found out once it is spoken to.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Nobody is there to be told, and nobody waits: what was theirs is free for others.
+fn left() -> Refused {
+    let problem = Problem::fatal(SqlState::CONNECTION_FAILURE, "the client has gone");
+    Refused { problem, reason: None }
+}
+
+/// As in a session whose person has been removed.
+fn no_longer_known() -> Refused {
+    let problem = crate::refusal::no_longer_known();
+    Refused::new(NoEntry::NoLongerKnown, Problem { severity: stepgate_wire::Severity::Fatal, ..problem })
 }
 
 /// By this SQLSTATE libpq goes on to the next of several hosts, as with a PostgreSQL that shuts down.

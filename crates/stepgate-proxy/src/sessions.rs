@@ -1,6 +1,7 @@
 //! The sessions that are open now.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -27,6 +28,9 @@ pub struct SessionInfo {
     pub opened: String,
     /// The server's process id.
     pub pid: i32,
+    /// The address that the server was reached at.
+    #[serde(skip)]
+    pub server: SocketAddr,
     /// By which password that a login had minted they came, where by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,

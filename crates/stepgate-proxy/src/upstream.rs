@@ -7,6 +7,7 @@ mod query;
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,12 +16,13 @@ use stepgate_types::{GroupName, SqlState};
 use stepgate_wire::Problem;
 
 pub use credentials::{Credentials, Password, Role};
-pub(crate) use dial::{answers, dial};
+pub(crate) use dial::{answers, dial_at};
 pub use login::connect;
+pub(crate) use login::connect_at;
 pub use query::simple_query;
 pub(crate) use query::{notified, simple_queries, single_statement};
 
-use crate::Stream;
+use crate::{ServerKey, Stream};
 
 /// How the connection to PostgreSQL is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -107,8 +109,10 @@ impl UpstreamConfig {
 pub struct Upstream {
     /// The connection.
     pub stream: Stream,
-    /// What ParameterStatus reported, in order.
-    pub params: Vec<(String, String)>,
+    /// The address that it leads to.
+    pub address: SocketAddr,
+    /// What ParameterStatus reported, in order, as it came: in the client's encoding, which need not be UTF-8.
+    pub params: Vec<(Bytes, Bytes)>,
     /// What it warned of meanwhile, as it was sent: that a setting was cut short, for one.
     pub notices: Vec<Bytes>,
     /// The server's process id.
@@ -156,12 +160,14 @@ pub enum UpstreamError {
     #[error("authentication: {0}")]
     Auth(&'static str),
     /// The server refused, in its own words.
-    #[error("server says: {state} {}", of_its_own(state, message))]
+    #[error("server says: {state} {}", in_a_line(of_its_own(state, message)))]
     Server {
         /// SQLSTATE.
         state: String,
         /// Primary message.
         message: String,
+        /// Detail.
+        detail: Option<String>,
         /// Hint.
         hint: Option<String>,
     },
@@ -241,16 +247,19 @@ impl UpstreamError {
     }
 
     /// The server's own words, where it refuses a value that the client begins with: a time zone that does not exist, an
-    /// encoding, what it sets by `options`. Only of a connection that is made for that client.
+    /// encoding that it does not know or cannot convert to, what it sets by `options`. Only of a connection that is made for
+    /// that client.
     #[must_use]
     pub(crate) fn refused_value(&self) -> Option<Problem> {
-        let Self::Server { state, message, hint } = self else { return None };
+        let Self::Server { state, message, detail, hint } = self else { return None };
         let state = match state.as_str() {
+            "0A000" => SqlState::FEATURE_NOT_SUPPORTED,
             "42704" => SqlState::UNDEFINED_OBJECT,
             state if state.starts_with("22") => SqlState::INVALID_PARAMETER_VALUE,
             _ => return None,
         };
-        Some(Problem { bare: true, hint: hint.clone(), ..Problem::fatal(state, message.clone()) })
+        let (detail, hint) = (detail.clone(), hint.clone());
+        Some(Problem { bare: true, detail, hint, ..Problem::fatal(state, message.clone()) })
     }
 }
 
@@ -261,6 +270,23 @@ fn of_its_own<'m>(state: &str, message: &'m str) -> &'m str {
     if repeats { "" } else { message }
 }
 
+/// The most bytes of a server's text in a line of the gate's log.
+const MAX_LOGGED: usize = 500;
+
+/// What a server says, as a part of one line of the log: whoever answers in its place could write lines of their own
+/// otherwise, or fill the disk.
+fn in_a_line(text: &str) -> String {
+    let mut line = String::new();
+    for letter in text.chars() {
+        if line.len().saturating_add(letter.len_utf8()) > MAX_LOGGED {
+            line.push_str("...");
+            break;
+        }
+        line.push(if letter.is_control() { ' ' } else { letter });
+    }
+    line
+}
+
 /// PostgreSQL's own words for a database that there is not, whether the gate or the server behind it lacks it.
 pub(crate) fn no_such_database(name: &str) -> Problem {
     let message = format!("database \"{name}\" does not exist");
@@ -268,17 +294,70 @@ pub(crate) fn no_such_database(name: &str) -> Problem {
 }
 
 impl Upstream {
-    /// What ParameterStatus last reported for this setting.
+    /// By what the server knows it, and where.
+    #[must_use]
+    pub fn key(&self) -> ServerKey {
+        ServerKey { pid: self.pid, secret: self.secret.clone(), address: self.address }
+    }
+
+    /// What ParameterStatus last reported for this setting; nothing where that is no UTF-8.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        let (_, value) = self.params.iter().find(|(known, _)| known == name.as_bytes())?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The same of all settings, as far as it can be read. What a session goes by is ASCII; the rest is a role's name, for
+    /// one, in the client's encoding.
+    pub(crate) fn params_as_text(&self) -> Vec<(String, String)> {
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        self.params.iter().map(|(name, value)| (text(name), text(value))).collect()
     }
 
     /// Takes note of a ParameterStatus.
-    pub fn learn(&mut self, (name, value): (String, String)) {
+    pub fn learn(&mut self, (name, value): (Bytes, Bytes)) {
         match self.params.iter_mut().find(|(known, _)| *known == name) {
             Some((_, place)) => *place = value,
             None => self.params.push((name, value)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(state: &str, message: &str, detail: Option<&str>) -> UpstreamError {
+        let (detail, hint) = (detail.map(ToOwned::to_owned), None);
+        UpstreamError::Server { state: state.to_owned(), message: message.to_owned(), detail, hint }
+    }
+
+    #[test]
+    fn a_server_writes_no_lines_of_its_own_into_the_gates_log_and_does_not_fill_it() {
+        for state in ["28000", "53300", "57P03"] {
+            let forged = says(state, "no\nWARN a line\r\x1b[2J\u{85}of its own", None);
+            for logged in [forged.in_short(), forged.to_string()] {
+                assert!(logged.starts_with(&format!("server says: {state} no WARN a line")), "{logged}");
+                assert!(!logged.chars().any(char::is_control), "{logged}");
+            }
+            let long = says(state, &"\u{e9}".repeat(100_000), None).in_short();
+            assert!(long.len() < 600 && long.ends_with("..."), "{}", long.len());
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_server_refuses_is_no_outage_and_is_told_with_its_detail() {
+        let list = says(
+            "22023",
+            "invalid value for parameter \"search_path\": \"a b\"",
+            Some("List syntax is invalid."),
+        );
+        let problem = list.refused_value().unwrap();
+        assert_eq!(problem.detail.as_deref(), Some("List syntax is invalid."));
+        let encoding = says("0A000", "conversion between LATIN1 and KOI8R is not supported", None);
+        let problem = encoding.refused_value().unwrap();
+        assert_eq!((problem.state, problem.bare), (SqlState::FEATURE_NOT_SUPPORTED, true));
+        assert_eq!(problem.primary(), "conversion between LATIN1 and KOI8R is not supported");
+        assert_eq!(says("28000", "no", None).refused_value(), None);
     }
 }

@@ -1,13 +1,11 @@
 //! Messages that the gate makes up itself, built through pgwire's message types.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::response::{ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus};
-use pgwire::messages::startup::{
-    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
-};
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
 
-use crate::{Problem, Severity, plain_ascii};
+use crate::{HEADER, Problem, Severity, plain_ascii, plain_letters};
 
 /// Encodes a message that cannot fail to encode: all texts are free of NUL by then.
 fn encode(message: &impl Message) -> Bytes {
@@ -27,8 +25,9 @@ fn fields(problem: &Problem, severity: Severity) -> Vec<(u8, String)> {
         (b'C', problem.state.as_str().to_owned()),
         (b'M', problem.primary()),
     ];
-    fields.extend(problem.detail.as_deref().map(|detail| (b'D', plain_ascii(detail))));
-    fields.extend(problem.hint.as_deref().map(|hint| (b'H', plain_ascii(hint))));
+    let plain = if problem.bare { plain_letters } else { plain_ascii };
+    fields.extend(problem.detail.as_deref().map(|detail| (b'D', plain(detail))));
+    fields.extend(problem.hint.as_deref().map(|hint| (b'H', plain(hint))));
     fields
 }
 
@@ -45,11 +44,19 @@ pub fn notice_response(problem: &Problem, severity: Severity) -> Bytes {
 }
 
 /// A ParameterStatus. Name and value must be what the server reported: they are sent as they are, since a
-/// driver believes them.
+/// driver believes them, and are in its encoding, which need not be UTF-8.
 #[must_use]
-pub fn parameter_status(name: &str, value: &str) -> Bytes {
-    let clean = |text: &str| text.replace('\0', "");
-    encode(&ParameterStatus::new(clean(name), clean(value)))
+pub fn parameter_status(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Bytes {
+    let mut body = BytesMut::new();
+    for text in [name.as_ref(), value.as_ref()] {
+        body.extend(text.iter().filter(|byte| **byte != 0));
+        body.put_u8(0);
+    }
+    let mut frame = BytesMut::with_capacity(body.len().saturating_add(HEADER));
+    frame.put_u8(b'S');
+    frame.put_u32(u32::try_from(body.len().saturating_add(4)).unwrap_or(u32::MAX));
+    frame.put_slice(&body);
+    frame.freeze()
 }
 
 /// A ReadyForQuery with this transaction status byte (`I`, `T`, `E`); anything else counts as `E`.

@@ -65,6 +65,8 @@ fn the_small_replies_are_read_back() {
     let status = reply::parameter_status("application_name", "caf\u{e9}");
     let status = ParameterStatus::read(&status).unwrap();
     assert_eq!((status.name, status.value), (&b"application_name"[..], "caf\u{e9}".as_bytes()));
+    let latin1 = reply::parameter_status("session_authorization", b"ren\xe9");
+    assert_eq!(ParameterStatus::read(&latin1).unwrap().value, b"ren\xe9");
     for secret in [&b"abcd"[..], &[7; 32], &[7; 256]] {
         let key = reply::backend_key_data(42, secret);
         let key = BackendKeyData::read(&key).unwrap();

@@ -183,6 +183,19 @@ fn harmless_options_are_taken_apart() {
     assert_eq!(open(&[("user", "dana"), ("options", "  ")]).unwrap().settings, []);
 }
 
+/// As PostgreSQL has it (`process_startup_options` of postinit.c): else a session would have another search_path or encoding
+/// than its author sees.
+#[test]
+fn a_parameter_of_the_packet_comes_after_options_wherever_they_stand() {
+    let (options, param) = (("options", "-c search_path=hr -c datestyle=ISO"), ("search_path", "public"));
+    for pairs in [[("user", "dana"), options, param], [("user", "dana"), param, options]] {
+        let opening = open(&pairs).unwrap();
+        let expected = [("search_path", "hr"), ("datestyle", "ISO"), ("search_path", "public")];
+        assert_eq!(opening.settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(opening.setting("search_path"), Some("public"));
+    }
+}
+
 #[test]
 fn other_command_line_switches_are_refused() {
     for options in [

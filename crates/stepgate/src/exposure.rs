@@ -134,7 +134,7 @@ async fn powers(connection: &mut Upstream) -> Result<Vec<String>, UpstreamError>
     Ok(powers)
 }
 
-/// Mapped relations that it owns, and their schemas in which it can make objects of its own.
+/// Mapped relations that it owns, and where it can make objects of its own: in their schemas, or in one of its own making.
 async fn holdings(connection: &mut Upstream, mapped: &[RelationName]) -> Result<Vec<String>, UpstreamError> {
     if mapped.is_empty() {
         return Ok(Vec::new());
@@ -163,6 +163,10 @@ async fn holdings(connection: &mut Upstream, mapped: &[RelationName]) -> Result<
             creates.push(cell(0));
         }
     }
+    let sql =
+        "SELECT pg_catalog.has_database_privilege(current_user, pg_catalog.current_database(), 'CREATE')";
+    let answer = simple_query(connection, sql).await?;
+    let makes_schemas = answer.into_iter().flatten().flatten().any(|cell| cell == "t");
     let mut held = Vec::new();
     if !owned.is_empty() {
         let names = some(&owned);
@@ -175,6 +179,13 @@ async fn holdings(connection: &mut Upstream, mapped: &[RelationName]) -> Result<
         held.push(format!(
             "may CREATE in {names}, beside mapped tables: objects of its own could come to stand before others"
         ));
+    }
+    if makes_schemas {
+        held.push(
+            "may CREATE schemas in the database: objects of its own in one of its own name come before all others, \
+             since \"$user\" is first in the default search_path"
+                .to_owned(),
+        );
     }
     Ok(held)
 }

@@ -89,6 +89,20 @@ fn rights_beyond_need_and_ways_past_the_gate_are_told_by_doctor_and_at_the_start
     .unwrap();
 }
 
+/// In a schema that is called as the role is, before `public` in the default `search_path`.
+#[test]
+fn a_role_that_can_make_a_schema_of_its_own_name_is_told_of_by_doctor() {
+    let world = World::not_serving(|text| text);
+    let ordinary = [("ok".to_owned(), "stepgate_analyst is an ordinary role".to_owned())];
+    assert_eq!(doctor(&world, "rights shop"), ordinary);
+    world.cluster.psql("shop", "grant create on database shop to stepgate_analyst").unwrap();
+    let told = doctor(&world, "rights shop");
+    assert!(told.len() == 1 && told[0].0 == "warn", "{told:?}");
+    assert!(told[0].1.contains("may CREATE schemas in the database"), "{told:?}");
+    world.cluster.psql("shop", "revoke create on database shop from stepgate_analyst").unwrap();
+    assert_eq!(doctor(&world, "rights shop"), ordinary);
+}
+
 /// It counts as a member of every role and owns every table: what it may besides is no news.
 #[test]
 fn a_role_that_is_a_superuser_is_told_of_once_and_by_that_alone() {

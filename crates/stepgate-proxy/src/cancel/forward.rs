@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -5,19 +6,39 @@ use stepgate_wire::startup::CancelKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::upstream::dial;
+use crate::upstream::dial_at;
 use crate::{Stream, UpstreamConfig, UpstreamError};
 
 /// How long the server may take to close the connection of a CancelRequest.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Sends a CancelRequest to the server over a connection of its own, and waits until the server closes it: by
-/// then the signal has been sent, and cannot hit a later statement.
+/// By what a session is known to its server, and where that is. Nothing of the secret shows in debug output.
+#[derive(Clone)]
+pub struct ServerKey {
+    /// The process id of BackendKeyData.
+    pub pid: i32,
+    /// The secret of BackendKeyData.
+    pub secret: Vec<u8>,
+    /// The address that the session is connected to. The same host may have others, with processes of the same numbers.
+    pub address: SocketAddr,
+}
+
+impl std::fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerKey")
+            .field("pid", &self.pid)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends a CancelRequest to the server that a session is connected to, over a connection of its own, and waits until the server
+/// closes it: by then the signal has been sent, and cannot hit a later statement.
 ///
 /// # Errors
 /// See [`UpstreamError`].
-pub async fn forward_cancel(config: &UpstreamConfig, pid: i32, secret: &[u8]) -> Result<(), UpstreamError> {
-    let sent = send_cancel(config, pid, secret).await?;
+pub async fn forward_cancel(config: &UpstreamConfig, key: &ServerKey) -> Result<(), UpstreamError> {
+    let sent = send_cancel(config, key).await?;
     timeout(CLOSE_LIMIT, sent.dealt_with()).await.map_err(|_| UpstreamError::Timeout(CLOSE_LIMIT.as_secs()))
 }
 
@@ -32,18 +53,13 @@ impl Sent {
     }
 }
 
-/// Sends a CancelRequest to the server.
+/// Sends a CancelRequest to the server that a session is connected to.
 ///
 /// # Errors
 /// See [`UpstreamError`]: then the server has not got it, and will not.
-pub(crate) async fn send_cancel(
-    config: &UpstreamConfig,
-    pid: i32,
-    secret: &[u8],
-) -> Result<Sent, UpstreamError> {
-    let key = CancelKey { pid, secret: Bytes::copy_from_slice(secret) };
-    let mut stream = dial(config).await?;
-    let request = key.request();
+pub(crate) async fn send_cancel(config: &UpstreamConfig, key: &ServerKey) -> Result<Sent, UpstreamError> {
+    let mut stream = dial_at(config, key.address).await?;
+    let request = CancelKey { pid: key.pid, secret: Bytes::copy_from_slice(&key.secret) }.request();
     let sends = async {
         stream.write_all(&request).await?;
         stream.flush().await

@@ -24,7 +24,7 @@ use super::{Drive, State};
 use crate::cancel::send_cancel;
 use crate::database::{Database, Ddl};
 use crate::judge::Verdict;
-use crate::{CancelNotice, refusal};
+use crate::{CancelNotice, ServerKey, refusal};
 
 /// The most connections that wait until one request has been dealt with. Those of more are closed at once, which their
 /// clients take for the same.
@@ -58,8 +58,8 @@ impl Cancelling {
 }
 
 /// Passes a cancel request on. Whether nothing of it is under way any more.
-async fn forward(database: Arc<Database>, pid: i32, secret: &[u8]) -> bool {
-    let sent = match send_cancel(&database.config, pid, secret).await {
+async fn forward(database: Arc<Database>, key: &ServerKey) -> bool {
+    let sent = match send_cancel(&database.config, key).await {
         Ok(sent) => sent,
         Err(error) => {
             tracing::warn!(%error, "forwarding a cancel request");
@@ -121,9 +121,9 @@ impl Drive {
         self.session.pause();
         let (delivered, done) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
-        let (pid, secret) = self.server_key.clone();
+        let key = self.server_key.clone();
         let forwards = async move {
-            let done = forward(database, pid, &secret).await;
+            let done = forward(database, &key).await;
             // Nobody listens any more if the session has ended.
             let _ = delivered.send(done);
         };
@@ -190,6 +190,7 @@ impl Drive {
             rows: 0,
             bytes: 0,
             duration_us: 0,
+            suspended: false,
         };
         if let Some(Waits::Note(event)) = self.note(state, event)
             && let Err(error) = self.judge.gate.log.note_with_room(*event).await

@@ -13,6 +13,7 @@
 //! too: what runs is cancelled, and what was sent behind it does not run.
 
 use std::future::{pending, poll_fn};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,9 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use super::calls::{Call, Calls};
+use crate::catalog::connect_for_catalog_at;
 use crate::database::{CommitsDdl, Database};
-use crate::{Shutdown, Stream, UpstreamError, connect_for_catalog, forward_cancel, simple_query, upstream};
+use crate::{ServerKey, Shutdown, Stream, UpstreamError, forward_cancel, simple_query, upstream};
 
 /// How much of what the server still says is read for a client that has gone. Beyond that PostgreSQL itself, whose buffer
 /// is 8 kB, would have found the client gone, and have stopped.
@@ -58,8 +60,8 @@ pub(super) struct Left {
     /// What was let through and not sent yet.
     pub(super) unsent: BytesMut,
     pub(super) database: Arc<Database>,
-    /// The server's process id and cancel secret.
-    pub(super) key: (i32, Vec<u8>),
+    /// By what the server knows it.
+    pub(super) key: ServerKey,
     /// What runs may commit DDL.
     pub(super) commits: Vec<CommitsDdl>,
     /// The server would go on with something else if what runs were cancelled.
@@ -75,7 +77,7 @@ pub(crate) struct Leaving {
     server: Option<Stream>,
     unsent: BytesMut,
     database: Arc<Database>,
-    key: (i32, Vec<u8>),
+    key: ServerKey,
     commits: Vec<CommitsDdl>,
     several: bool,
     lost: bool,
@@ -154,7 +156,7 @@ impl Leaving {
         }
         let mut patience = AGAIN;
         while !self.is_gone_within(patience).await {
-            if !cancel(&self.database, &self.key).await && is_silent(&self.database).await {
+            if !cancel(&self.database, &self.key).await && is_silent(self.key.address).await {
                 return self.give_up();
             }
             patience = patience.saturating_mul(2).min(MUCH_LATER);
@@ -211,7 +213,7 @@ impl Leaving {
             }
         };
         let lost = async {
-            is_lost(Arc::clone(database)).await;
+            is_lost(key.address).await;
             Over::Lost
         };
         tokio::select! {
@@ -236,9 +238,9 @@ impl Leaving {
     /// shown to everybody.
     async fn is_gone(&self) -> bool {
         let _permit = QUESTIONS.acquire().await;
-        let (pid, seconds) = (self.key.0, self.since.elapsed().as_secs());
+        let (pid, seconds) = (self.key.pid, self.since.elapsed().as_secs());
         let asks = async {
-            let mut connection = connect_for_catalog(&self.database.config).await?;
+            let mut connection = connect_for_catalog_at(&self.database.config, self.key.address).await?;
             let sql = format!(
                 "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid} \
                  AND backend_start OPERATOR(pg_catalog.<=) \
@@ -257,10 +259,10 @@ impl Leaving {
 }
 
 /// Whether the server has been told.
-async fn cancel(database: &Database, (pid, secret): &(i32, Vec<u8>)) -> bool {
+async fn cancel(database: &Database, key: &ServerKey) -> bool {
     // Never closed.
     let _permit = CANCELS.acquire().await;
-    let told = timeout(SILENCE, forward_cancel(&database.config, *pid, secret)).await;
+    let told = timeout(SILENCE, forward_cancel(&database.config, key)).await;
     let told = told.unwrap_or(Err(UpstreamError::Timeout(SILENCE.as_secs())));
     if let Err(error) = &told {
         tracing::warn!(%error, "cancelling what a session that is over has left behind");
@@ -268,12 +270,12 @@ async fn cancel(database: &Database, (pid, secret): &(i32, Vec<u8>)) -> bool {
     told.is_ok()
 }
 
-/// Resolves when the server answers nobody any more. For sessions that nobody waits for: who does wait can leave.
-pub(super) async fn is_lost(database: Arc<Database>) {
+/// Resolves when the server at that address answers nobody any more. For sessions that nobody waits for: who does wait can leave.
+pub(super) async fn is_lost(address: SocketAddr) {
     let mut patience = SILENCE;
     loop {
         sleep(patience).await;
-        if is_silent(&database).await {
+        if is_silent(address).await {
             return;
         }
         patience = patience.saturating_mul(2).min(SILENCE_AGAIN);
@@ -281,19 +283,19 @@ pub(super) async fn is_lost(database: Arc<Database>) {
 }
 
 /// Whether the server answers nobody, asked twice.
-async fn is_silent(database: &Database) -> bool {
-    if !does_not_answer(database).await {
+async fn is_silent(address: SocketAddr) -> bool {
+    if !does_not_answer(address).await {
         return false;
     }
     sleep(ONCE_MORE).await;
-    does_not_answer(database).await
+    does_not_answer(address).await
 }
 
-/// Whether the server does not answer. What the gate itself lacks to ask it, an address or a descriptor, says nothing.
-async fn does_not_answer(database: &Database) -> bool {
+/// Whether the server does not answer. What the gate itself lacks to ask it, a descriptor, says nothing.
+async fn does_not_answer(address: SocketAddr) -> bool {
     let _permit = QUESTIONS.acquire().await;
-    match timeout(SILENCE, upstream::answers(&database.config)).await {
-        Ok(Ok(()) | Err(UpstreamError::Dns { .. })) => false,
+    match timeout(SILENCE, upstream::answers(address)).await {
+        Ok(Ok(())) => false,
         Ok(Err(UpstreamError::Refused { source, .. })) => is_the_peers(&source),
         Ok(Err(_)) | Err(_) => true,
     }

@@ -191,9 +191,8 @@ impl Drive {
             return Poll::Ready(Occurred::Cut(cancelled));
         }
         if state.heard_out && state.goodbye != Goodbye::Answered {
-            let is_lost = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
-                Box::pin(is_lost(Arc::clone(&self.judge.database)))
-            };
+            let is_lost =
+                || -> Pin<Box<dyn Future<Output = ()> + Send>> { Box::pin(is_lost(self.server_key.address)) };
             if state.lost.get_or_insert_with(is_lost).as_mut().poll(context).is_ready() {
                 return Poll::Ready(Occurred::ServerLost);
             }

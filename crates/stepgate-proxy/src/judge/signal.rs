@@ -8,6 +8,9 @@ use stepgate_session::Pending;
 use stepgate_sql::{Catalog, Facts, SessionState};
 use stepgate_types::Certainty;
 
+use super::Judge;
+use crate::sessions::SessionInfo;
+
 const TERMINATE: &str = "pg_terminate_backend";
 const NAMES: [&str; 2] = ["pg_cancel_backend", TERMINATE];
 
@@ -30,6 +33,34 @@ pub(super) fn of(pending: &Pending, (session, catalog): (&SessionState, &Catalog
     }
     let alone = matches!(&*pending.facts, [only] if only.reasons.len() == 1 && does_nothing_else(only));
     Some(target(pending, session, catalog).filter(|_| alone).unwrap_or(Signal::Unclear))
+}
+
+impl Judge {
+    /// Whether this process of the server serves a session of the same person.
+    pub(super) fn owns(&self, pid: i32) -> bool {
+        let sessions = self.gate.sessions.list();
+        let own = sessions.iter().find(|info| info.session == self.session);
+        let database = &self.database.config.name;
+        // Processes are counted by server, whatever their database.
+        let server = |name: &str| {
+            let open = self.gate.databases.find(name)?;
+            Some((open.config.host.clone(), open.config.port))
+        };
+        let is_here =
+            |name: &String| name == database || server(name).is_some_and(|it| Some(it) == server(database));
+        let is_own = |info: &SessionInfo| {
+            info.person == self.person
+                && is_here(&info.database)
+                && own.is_some_and(|own| same_server(own, info))
+        };
+        sessions.iter().any(|info| info.pid == pid && is_own(info))
+    }
+}
+
+/// Whether both are at the same address: a host's name may stand for several servers, each of which counts processes of its
+/// own.
+fn same_server(one: &SessionInfo, other: &SessionInfo) -> bool {
+    one.server == other.server
 }
 
 /// But for what [`target`] reads.

@@ -3,7 +3,9 @@ use base64::engine::general_purpose::STANDARD;
 use stepgate_store::{MAX_MINTED, ScramSecret};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::{PLUS_HEADER, Refused, SCRAM, SCRAM_PLUS, attribute, decode, hash, is_nonce, mac, text, xor};
+use super::{
+    PLUS_HEADER, Refused, SCRAM, SCRAM_PLUS, Unbound, attribute, decode, hash, is_nonce, mac, text, xor,
+};
 
 /// How many secrets a proof is always held against, also for who has fewer and for nobody: how long that takes tells
 /// neither who there is nor how many passwords they have.
@@ -46,6 +48,9 @@ impl<'a> Offer<'a> {
         secrets: &[ScramSecret],
         nonce: &str,
     ) -> Result<(ExpectFinal, Vec<u8>), Refused> {
+        if !self.mechanisms().iter().any(|offered| offered.as_bytes() == mechanism) {
+            return Err(Refused::Mechanism);
+        }
         let secret = secrets.first().ok_or(Refused::Proof)?;
         let client_first = text(client_first)?;
         let mut parts = client_first.splitn(3, ',');
@@ -77,8 +82,11 @@ impl<'a> Offer<'a> {
             }
             (mechanism, "n", _) if mechanism == SCRAM.as_bytes() => Ok(b"n,,".to_vec()),
             // "y": I could, but you did not offer it. If it was offered, somebody took it out on the way.
-            (mechanism, "y", None) if mechanism == SCRAM.as_bytes() => Ok(b"y,,".to_vec()),
-            _ => Err(Refused::Malformed("channel binding negotiation error")),
+            (mechanism, "y", end_point) if mechanism == SCRAM.as_bytes() => match end_point {
+                None => Ok(b"y,,".to_vec()),
+                Some(_) => Err(Refused::Unbound(Unbound::NotOffered)),
+            },
+            _ => Err(Refused::Malformed("channel binding flag does not fit the mechanism")),
         }
     }
 }
@@ -92,7 +100,10 @@ impl ExpectFinal {
             client_final.rsplit_once(",p=").ok_or(Refused::Malformed("no proof in final message"))?;
         let mut parts = without_proof.split(',');
         if decode(attribute(parts.next(), "c=")?)? != self.binding {
-            return Err(Refused::Malformed("channel binding check failed"));
+            // With a hash in it, it is of another certificate than the gate's; without, it is not what was agreed on.
+            let plus = self.binding.len() > PLUS_HEADER.len();
+            let unbound = Refused::Unbound(Unbound::Otherwise);
+            return Err(if plus { unbound } else { Refused::Malformed("unexpected channel binding") });
         }
         if attribute(parts.next(), "r=")? != self.nonce {
             return Err(Refused::Malformed("nonce does not match"));

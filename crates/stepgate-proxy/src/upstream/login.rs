@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -6,7 +7,7 @@ use stepgate_wire::{Cutter, MAX_SERVER_SMALL, Piece, Side};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::dial::dial;
+use super::dial::{dial, dial_at};
 use super::{Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError};
 use crate::scram::{self, Binding, Exchange, ExpectVerifier, Refused, SCRAM_PLUS};
 use crate::{Stream, digest};
@@ -31,9 +32,30 @@ pub async fn connect(
     credentials: &Credentials,
     settings: &[(String, String)],
 ) -> Result<Upstream, UpstreamError> {
-    let stream = dial(config).await?;
+    log_in(config, credentials, settings, dial(config).await?).await
+}
+
+/// The same at the one address that a session is connected to.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn connect_at(
+    config: &UpstreamConfig,
+    credentials: &Credentials,
+    settings: &[(String, String)],
+    address: SocketAddr,
+) -> Result<Upstream, UpstreamError> {
+    log_in(config, credentials, settings, (dial_at(config, address).await?, address)).await
+}
+
+async fn log_in(
+    config: &UpstreamConfig,
+    credentials: &Credentials,
+    settings: &[(String, String)],
+    (stream, address): (Stream, SocketAddr),
+) -> Result<Upstream, UpstreamError> {
     let login = async {
-        let mut login = Login::new(stream, config);
+        let mut login = Login::new(stream, address, config);
         login.send(&startup_packet(config, credentials, settings)).await?;
         login.run(credentials).await
     };
@@ -72,7 +94,7 @@ fn check_version(upstream: &Upstream, allow_untested: bool) -> Result<(), Upstre
     if tested || allow_untested {
         Ok(())
     } else {
-        Err(UpstreamError::Version(version.chars().take(40).collect()))
+        Err(UpstreamError::Version(version.chars().filter(|it| !it.is_control()).take(40).collect()))
     }
 }
 
@@ -91,19 +113,20 @@ enum Stage {
 
 struct Login {
     stream: Stream,
+    address: SocketAddr,
     sslmode: SslMode,
     cutter: Cutter,
     heard: usize,
-    params: Vec<(String, String)>,
+    params: Vec<(Bytes, Bytes)>,
     notices: Vec<Bytes>,
     key: Option<(i32, Vec<u8>)>,
 }
 
 impl Login {
-    fn new(stream: Stream, config: &UpstreamConfig) -> Self {
+    fn new(stream: Stream, address: SocketAddr, config: &UpstreamConfig) -> Self {
         let cutter = Cutter::new(Side::Server, b"");
         let (params, notices) = (Vec::new(), Vec::new());
-        Self { stream, sslmode: config.sslmode, cutter, heard: 0, params, notices, key: None }
+        Self { stream, address, sslmode: config.sslmode, cutter, heard: 0, params, notices, key: None }
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
@@ -157,8 +180,8 @@ impl Login {
         let status = ReadyForQuery::read(frame).map_err(|_| malformed())?.status;
         let (pid, secret) = self.key.ok_or(UpstreamError::Protocol("no cancel key"))?;
         let leftover = std::mem::take(self.cutter.buffer());
-        let (stream, params, notices) = (self.stream, self.params, self.notices);
-        Ok(Upstream { stream, params, notices, pid, secret, leftover, status })
+        let (stream, address, params, notices) = (self.stream, self.address, self.params, self.notices);
+        Ok(Upstream { stream, address, params, notices, pid, secret, leftover, status })
     }
 
     async fn authenticate(
@@ -172,8 +195,8 @@ impl Login {
             (Stage::Begun | Stage::Proven, Authentication::Ok) => Ok(Stage::Done),
             (Stage::Begun, Authentication::Sasl(mechanisms)) => self.begin_scram(&mechanisms).await,
             (Stage::First(exchange), Authentication::SaslContinue(first)) => {
-                let (verifier, last) =
-                    exchange.answer(first, &credentials.password.get()).map_err(refused)?;
+                let answer = exchange.answer_aside(first, credentials.password.get());
+                let (verifier, last) = answer.await.map_err(refused)?;
                 self.send(&password_frame(&[&last])).await?;
                 Ok(Stage::Proof(verifier))
             }
@@ -244,14 +267,15 @@ const fn malformed() -> UpstreamError {
 const fn refused(why: Refused) -> UpstreamError {
     UpstreamError::Auth(match why {
         Refused::Malformed(what) => what,
+        Refused::Mechanism | Refused::Unbound(_) => "the server and the gate do not agree on channel binding",
         Refused::Proof => "the server does not know the password: is it the right one?",
     })
 }
 
-pub(super) fn parameter(frame: &[u8]) -> Result<(String, String), UpstreamError> {
-    let read = ParameterStatus::read(frame).map_err(|_| malformed())?;
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
-    Ok((text(read.name)?, text(read.value)?))
+/// A ParameterStatus, as it came.
+pub(super) fn parameter(frame: &[u8]) -> Result<(Bytes, Bytes), UpstreamError> {
+    let ParameterStatus { name, value } = ParameterStatus::read(frame).map_err(|_| malformed())?;
+    Ok((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)))
 }
 
 /// An ErrorResponse of the server's, for the operator.
@@ -262,6 +286,35 @@ pub(super) fn server_error(frame: &[u8]) -> UpstreamError {
         let bytes = bytes.get(..MAX_SERVER_SMALL).unwrap_or(bytes);
         stepgate_wire::plain_letters(&String::from_utf8_lossy(bytes))
     };
-    let hint = fields.get(b'H').map(|_| text(b'H'));
-    UpstreamError::Server { state: text(b'C'), message: text(b'M'), hint }
+    let [detail, hint] = [b'D', b'H'].map(|code| fields.get(code).map(|_| text(code)));
+    // Which is in each line of the log about it: five letters and digits, whatever else may come in their place.
+    let state = text(b'C').chars().filter(char::is_ascii_alphanumeric).take(5).collect();
+    UpstreamError::Server { state, message: text(b'M'), detail, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use stepgate_wire::reply;
+
+    use super::*;
+
+    #[test]
+    fn a_roles_name_in_the_clients_encoding_is_no_breach_of_the_protocol() {
+        let latin1 = b"S\0\0\0\x1fsession_authorization\0ren\xe9\0";
+        let (name, value) = parameter(latin1).unwrap();
+        assert_eq!((&name[..], &value[..]), (&b"session_authorization"[..], &b"ren\xe9"[..]));
+        assert_eq!(reply::parameter_status(&name, &value), &latin1[..]);
+    }
+
+    #[test]
+    fn what_a_server_gives_for_a_sqlstate_is_no_line_of_the_log() {
+        let fields = b"SFATAL\0C28\nWARN 000\0Mno\0DSee the log.\0\0";
+        let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+        let UpstreamError::Server { state, detail, .. } =
+            server_error(&[&b"E"[..], &length, fields].concat())
+        else {
+            panic!("an error of the server's")
+        };
+        assert_eq!((state.as_str(), detail.as_deref()), ("28WAR", Some("See the log.")));
+    }
 }

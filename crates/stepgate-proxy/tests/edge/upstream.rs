@@ -112,27 +112,34 @@ async fn tls_verifies_name_and_issuer_and_binds_the_login() {
 }
 
 #[tokio::test]
-async fn a_cancel_reaches_the_statement_over_plain_and_encrypted_connections() {
+async fn a_cancel_reaches_the_statement_where_it_runs_over_plain_and_encrypted_connections() {
     let certificate = Certificate::new();
     let cluster = shop(Cluster::builder().tls(&certificate.cert, &certificate.key));
     for sslmode in [SslMode::Disable, SslMode::VerifyFull] {
         let config = config(cluster.port(), sslmode, Some(certificate.cert.clone()));
         let mut sleeper = open(&config).await.unwrap();
-        let (pid, secret) = (sleeper.pid, sleeper.secret.clone());
+        let (key, pid) = (sleeper.key(), sleeper.pid);
         let asleep = tokio::spawn(async move { simple_query(&mut sleeper, "select pg_sleep(60)").await });
         let mut watcher = open(&config).await.unwrap();
         let active =
             format!("select count(*) from pg_stat_activity where pid = {pid} and wait_event = 'PgSleep'");
         while one(&mut watcher, &active).await == "0" {}
-        forward_cancel(&config, pid, &secret).await.unwrap();
+        // A host may have several addresses: to the one that the session is connected to, whichever is the first.
+        let elsewhere = UpstreamConfig { port: nobody_listens().await, ..config };
+        forward_cancel(&elsewhere, &key).await.unwrap();
         let cancelled = asleep.await.unwrap();
         assert!(matches!(cancelled, Err(UpstreamError::Server { state, .. }) if state == "57014"));
     }
 }
 
+/// A port at which nobody listens.
+async fn nobody_listens() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
 #[tokio::test]
 async fn nobody_listening_and_no_such_host_are_told_apart() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let port = nobody_listens().await;
     let error = open(&config(port, SslMode::Disable, None)).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Refused { .. }), "{error}");
     let mut nowhere = config(port, SslMode::Disable, None);

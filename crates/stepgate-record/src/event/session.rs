@@ -26,6 +26,8 @@ pub enum AuthFailure {
     NoCertificate,
     /// The certificate is good, and somebody else's.
     CertificateOfAnother,
+    /// The login is bound to another channel than the one that it came by: somebody may stand between.
+    ChannelBinding,
     /// The passkey does not log that person in.
     Passkey,
     /// The password is right, and a service's: those do not log in there.
@@ -89,6 +91,8 @@ pub enum NoEntry {
     ServerUnreachable,
     /// The server takes longer than a login may.
     ServerTooSlow,
+    /// The person was removed, or the password taken back, while the server was being reached.
+    NoLongerKnown,
     /// The gate is stopping.
     Stopping,
     /// The gate cannot do its own part.

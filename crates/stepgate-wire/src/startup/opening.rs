@@ -33,7 +33,11 @@ impl Opening {
             .then(|| packet.protocol_options.clone());
         let mut opening =
             Self { user: String::new(), database: String::new(), settings: Vec::new(), minor, negotiate };
-        for (name, value) in packet.params {
+        // The order in which PostgreSQL applies them (`process_startup_options` of postinit.c): what is in `options` first,
+        // wherever it stands in the packet, so that a parameter of the same name comes after it.
+        let (options, params): (Vec<_>, Vec<_>) =
+            packet.params.into_iter().partition(|(name, _)| name == "options");
+        for (name, value) in options.into_iter().chain(params) {
             opening.take(&name, value)?;
         }
         if opening.user.is_empty() {

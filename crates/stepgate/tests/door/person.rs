@@ -1,10 +1,13 @@
 //! How the server knows who is behind a session, and that clients cannot change it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use stepgate_testkit::Psql;
+use stepgate_testkit::{Person, Psql, until};
 
-use crate::support::{World, approved, repository, said, waits};
+use crate::support::frames::{error, frame, parse, query, send, sync, until_tag};
+use crate::support::raw::{config, run, runtime, session};
+use crate::support::relay::Relay;
+use crate::support::{EVERYTHING, NOTHING_LABELLED, SOON, World, approved, repository, said, waits};
 
 const WHO: &str = "select current_setting('stepgate.person', true);";
 
@@ -117,6 +120,117 @@ fn nobody_passes_for_somebody_else_at_the_server() {
     by_the_extended_protocol(&world, &dana);
 }
 
+/// Parse, Bind, Execute and Sync of a text with these values, all in one format.
+fn bound(sql: &str, values: &[&str], format: u8) -> Vec<u8> {
+    let count = u16::try_from(values.len()).unwrap().to_be_bytes();
+    let mut body = [&[0, 0, 0, 1, 0, format][..], &count].concat();
+    for value in values {
+        body.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+        body.extend(value.as_bytes());
+    }
+    body.extend([0; 2]);
+    [parse(sql), frame(b'B', &body), frame(b'E', &[0; 5]), sync()].concat()
+}
+
+/// Whatever the rules let pass: with one's own word for it, or with nobody's.
+#[test]
+fn nobody_passes_for_somebody_else_by_a_value_that_is_bound() {
+    let (mut world, runtime) = (World::not_serving(|text| text), runtime());
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut session = runtime.block_on(session(&config(&world, &dana))).unwrap();
+    let mut told = |bytes: &[u8]| {
+        send(&runtime, &mut session, bytes);
+        error(&until_tag(&runtime, &mut session, b'Z')).map(|(state, _)| state)
+    };
+    let sets = "select set_config($1, $2, false)";
+    // The same statement with other values passes, again and again: what is remembered of that holds for no others.
+    for _ in 0..4 {
+        assert_eq!(told(&bound(sets, &["app.tenant", "7"], 0)), None);
+    }
+    for format in [0, 1] {
+        for name in ["stepgate.person", "STEPGATE.Person"] {
+            let state = told(&bound(sets, &[name, "olga"], format));
+            assert_eq!(state.as_deref(), Some("42501"), "{name} {format}");
+        }
+    }
+    let hides = "with it (name) as (select $1::text) select set_config(name, $2, false) from it";
+    assert_eq!(told(&bound(hides, &["stepgate.person", "olga"], 0)).as_deref(), Some("42501"));
+    // By the name of a statement that SQL made.
+    assert_eq!(told(&query("prepare p (text, text) as select set_config($1, $2, false)")), None);
+    assert_eq!(told(&query("execute p ('stepgate.person', 'olga')")).as_deref(), Some("42501"));
+    assert_eq!(told(&query("execute p ('app.tenant', '8')")), None);
+    let person = runtime.block_on(run(&mut session, "select current_setting('stepgate.person', true)"));
+    assert_eq!(person.unwrap(), [[Some("dana".to_owned())]]);
+}
+
+/// The server takes its time to let somebody in who is removed meanwhile.
+#[test]
+fn a_login_under_way_is_not_the_session_of_whoever_has_its_name_next() {
+    let mut world = World::not_serving(|text| text);
+    let relay = Relay::of(&world);
+    world.gate.serve().unwrap();
+    let (dana, olga) = (world.dana(), world.olga());
+    let runtime = runtime();
+    // Somebody is there, so that the gate has the connections that it needs.
+    let _there = runtime.block_on(session(&config(&world, &olga))).unwrap();
+    relay.stop();
+    for is_back in [false, true] {
+        let before = relay.connections();
+        let how = config(&world, &dana);
+        let waits = std::thread::spawn(move || crate::support::raw::runtime().block_on(session(&how)).err());
+        until("the gate to be sure who it is", SOON, || relay.connections() > before).unwrap();
+        world.gate.run(["user", "rm", "dana"], "").unwrap().ok().unwrap();
+        if is_back {
+            Person::add(&world.gate, "dana", "data-owners").unwrap();
+        }
+        relay.flow();
+        let (state, said) = waits.join().unwrap().unwrap();
+        assert!(state == "28000" && said.contains("this person is no longer known"), "{state} {said}");
+        relay.stop();
+        if !is_back {
+            Person::add(&world.gate, "dana", "analysts").unwrap();
+        }
+    }
+    relay.flow();
+    let records = world.records();
+    let opened = records.iter().filter(|it| it["type"] == "session.opened");
+    assert!(opened.clone().count() == 1 && opened.into_iter().all(|it| it["person"] == "olga"));
+    let refused: Vec<_> = records.iter().filter(|it| it["type"] == "session.refused").collect();
+    assert!(refused.len() == 2 && refused.iter().all(|it| it["reason"] == "no-longer-known"), "{refused:?}");
+}
+
+/// A client that goes while the server does not answer keeps nobody's place until the server does.
+#[test]
+fn who_leaves_before_the_server_has_let_them_in_keeps_no_place_of_that_person() {
+    let mut world = World::not_serving(|text| text);
+    world.configure("limits: {per_person: 1}");
+    let relay = Relay::of(&world);
+    world.gate.serve().unwrap();
+    let (dana, olga) = (world.dana(), world.olga());
+    let _there = runtime().block_on(session(&config(&world, &olga))).unwrap();
+    relay.stop();
+    let comes = || {
+        let before = relay.connections();
+        let mut command = world.gate.psql_command(&dana);
+        command.args(["-X", "-c", "select 1"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut client = command.spawn().unwrap();
+        // With a place it gets as far as the server; without, it is told so, and ends.
+        let mut ends = false;
+        until("the server or the end", SOON, || {
+            ends = client.try_wait().unwrap().is_some();
+            ends || relay.connections() > before
+        })
+        .unwrap();
+        let _ = client.kill();
+        client.wait().unwrap();
+        relay.connections() > before
+    };
+    assert!(comes());
+    until("a place", SOON, comes).unwrap();
+}
+
 /// Bind values are not known when the statement is judged by its text.
 fn by_the_extended_protocol(world: &World, dana: &stepgate_testkit::Person) {
     let library = repository().join(".work/psycopg");
@@ -126,10 +240,15 @@ fn by_the_extended_protocol(world: &World, dana: &stepgate_testkit::Person) {
     let script = "import psycopg, sys
 conn = psycopg.connect(sys.argv[1], autocommit=True)
 try:
-    conn.execute('select set_config(%s, %s, false)', ('stepgate.person', 'olga'), prepare=True)
+    conn.execute('select set_config(%s || %s, %s, false)', ('step', 'gate.person', 'olga'), prepare=True)
     print('set')
 except psycopg.errors.QueryCanceled:
     print('held')
+try:
+    conn.execute('select set_config(%s, %s, false)', ('stepgate.person', 'olga'), prepare=True)
+    print('set')
+except psycopg.errors.InsufficientPrivilege:
+    print('refused')
 try:
     conn.execute(\"select set_config('stepgate.person', %s, false)\", ('olga',), prepare=True)
     print('set')
@@ -143,5 +262,5 @@ print(conn.execute(\"select current_setting('stepgate.person', true)\").fetchone
     let request = world.open_request(dana);
     world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
     let (worked, text) = child.join().unwrap();
-    assert!(worked && text == "held\nrefused\ndana\n", "{text}");
+    assert!(worked && text == "held\nrefused\nrefused\ndana\n", "{text}");
 }

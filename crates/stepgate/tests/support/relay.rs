@@ -1,6 +1,8 @@
 //! A network between the gate and its server, which may lose what is sent: nothing is closed then, and nothing comes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -17,6 +19,8 @@ const FLOWING: usize = usize::MAX;
 pub(crate) struct Relay {
     left: watch::Sender<usize>,
     address: SocketAddr,
+    /// How many connections the gate has made so far.
+    made: Arc<AtomicUsize>,
     /// Its threads end with it.
     _runtime: Runtime,
 }
@@ -29,9 +33,11 @@ impl Relay {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (left, flow) = watch::channel(FLOWING);
-        let lefts = left.clone();
+        let (lefts, made) = (left.clone(), Arc::new(AtomicUsize::new(0)));
+        let makes = Arc::clone(&made);
         runtime.spawn(async move {
             while let Ok((gate, _)) = listener.accept().await {
+                makes.fetch_add(1, Ordering::SeqCst);
                 let (flow, left) = (flow.clone(), lefts.clone());
                 tokio::spawn(async move {
                     // The kernel takes connections for a server that has stopped, too.
@@ -45,7 +51,7 @@ impl Relay {
                 });
             }
         });
-        Self { left, address, _runtime: runtime }
+        Self { left, address, made, _runtime: runtime }
     }
 
     /// Has a gate that does not serve yet reach its server through it.
@@ -54,6 +60,11 @@ impl Relay {
         let to = format!("port: {}", relay.address.port());
         world.edit(&format!("port: {}", world.cluster.port()), &to);
         relay
+    }
+
+    /// How many connections the gate has made so far, also those of which nothing has come through.
+    pub(crate) fn connections(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
     }
 
     /// Nothing comes through any more, in either direction.
