@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::api::{Api, Peer};
+use crate::crowd::Place;
 use crate::origin::{self, Made};
 use crate::problem::Problem;
 use crate::tokens::{self, By, page_proof};
@@ -146,6 +147,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
             }
         }
         api.rates.of_person(&caller.person.name, api.parts.clock.monotonic())?;
+        is_known(parts);
         Ok(caller)
     }
 }
@@ -166,7 +168,15 @@ impl Visitor {
         let used = changes || origin::by_person(headers);
         let Ok(caller) = Caller::find(api, By::Cookie, token, peer, used) else { return Ok(None) };
         api.rates.of_person(&caller.person.name, api.parts.clock.monotonic())?;
+        is_known(parts);
         Ok(Some(Self(caller.on(headers, api))))
+    }
+}
+
+/// The connection is somebody's: it gives way to none that is nobody's.
+fn is_known(parts: &Parts) {
+    if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+        place.is_known();
     }
 }
 

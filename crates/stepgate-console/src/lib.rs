@@ -11,6 +11,7 @@ mod break_glass;
 mod caller;
 mod changes;
 mod codes;
+mod crowd;
 mod device_login;
 mod devices;
 mod document;

@@ -61,7 +61,8 @@ impl Proxies {
         self.networks.is_empty()
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether one is there.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
 

@@ -215,16 +215,20 @@ async fn guess(world: &World, from: [u8; 4], person: &str, password: &str) -> u1
     world.raw_from(from, &format!("{head}\r\n\r\n{body}")).await.status
 }
 
-/// As many wrong passwords at once, and how many of them were looked at; the others were told to wait.
+/// As many wrong passwords, forty at once (a network has 64 connections without a login), and how many of them were looked
+/// at; the others were told to wait.
 fn flood(
     world: &Arc<World>,
     from: [u8; 4],
     names: impl Iterator<Item = String>,
 ) -> impl Future<Output = usize> {
-    let mut guesses = JoinSet::new();
+    let (mut guesses, places) = (JoinSet::new(), Arc::new(tokio::sync::Semaphore::new(40)));
     for name in names {
-        let world = Arc::clone(world);
-        guesses.spawn(async move { guess(&world, from, &name, "a guess").await });
+        let (world, places) = (Arc::clone(world), Arc::clone(&places));
+        guesses.spawn(async move {
+            let _place = places.acquire_owned().await.unwrap();
+            guess(&world, from, &name, "a guess").await
+        });
     }
     async {
         let answers = guesses.join_all().await;
