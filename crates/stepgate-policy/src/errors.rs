@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use stepgate_types::is_deceptive;
 
 /// The longest excerpt, in characters; a longer line is cut around the caret to fit a terminal.
 const MAX_EXCERPT: usize = 120;
@@ -79,11 +80,7 @@ fn excerpt(line: &str, column: u64, width: usize) -> (String, usize, usize) {
 /// The text with each control, direction and zero-width character as one blank, so that a file cannot
 /// dress up what the terminal shows.
 fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).collect()
 }
 
 impl Errors {

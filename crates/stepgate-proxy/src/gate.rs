@@ -264,6 +264,7 @@ impl Gate {
     pub async fn keep_house(&self, mut shutdown: watch::Receiver<bool>) {
         let looked_after = self.databases.keep(shutdown.clone());
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut failing = false;
         let each_second = async {
             loop {
                 tokio::select! {
@@ -272,8 +273,16 @@ impl Gate {
                     _ = second.tick() => {
                         self.databases.tidy();
                         self.note_failures(false);
-                        if let Err(error) = self.desk.expire_due().await {
-                            tracing::error!(%error, "requests cannot be expired");
+                        match self.desk.expire_due().await {
+                            Ok(()) if std::mem::take(&mut failing) => {
+                                tracing::info!("requests are expired again");
+                            }
+                            Ok(()) => {}
+                            // Once: a disk may be full for hours.
+                            Err(error) if !std::mem::replace(&mut failing, true) => {
+                                tracing::error!(%error, "requests cannot be expired");
+                            }
+                            Err(_) => {}
                         }
                     }
                 }

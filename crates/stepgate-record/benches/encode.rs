@@ -36,6 +36,7 @@ fn completed() -> Event {
         rows: 1,
         bytes: 23,
         duration_us: 77,
+        suspended: false,
     }
 }
 

@@ -107,6 +107,10 @@ pub enum Event {
         bytes: u64,
         /// From forwarding to completion.
         duration_us: u64,
+        /// Its portal has more rows, and may be executed further before the session ends: another such record may
+        /// follow. Left out where not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        suspended: bool,
     },
     /// A statement had been forwarded when its session or the gate ended; how it ended is not known.
     #[serde(rename = "statement.outcome_unknown")]

@@ -27,7 +27,8 @@ pub struct Fitted {
     cuts: Cuts,
 }
 
-/// A statement that has ended without an error: [`Event::StatementCompleted`], of which there is one for each.
+/// A statement that has ended without an error, and whose portal is done: [`Event::StatementCompleted`], of which there is
+/// one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Completed {
     /// The session.
@@ -47,7 +48,8 @@ impl Completed {
     #[must_use]
     pub const fn event(&self) -> Event {
         let Self { session, statement, rows, bytes, duration_us } = *self;
-        Event::StatementCompleted { session, statement, sqlstate: None, rows, bytes, duration_us }
+        let sqlstate = None;
+        Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us, suspended: false }
     }
 }
 

@@ -102,7 +102,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => statement().prop_map(|statement| Event::StatementDecided(Box::new(statement))),
         2 => (any::<[u8; 16]>(), number(), option::of(text()), number(), number(), number()).prop_map(
             |(session, statement, sqlstate, rows, bytes, duration_us)| Event::StatementCompleted {
-                session: SessionId::from_bytes(session), statement, sqlstate, rows, bytes, duration_us
+                session: SessionId::from_bytes(session), statement, sqlstate, rows, bytes, duration_us,
+                suspended: false,
             }
         ),
         1 => Just(Event::LogStopped {}),
@@ -230,6 +231,7 @@ fn a_number_that_no_reader_keeps_is_capped_and_marked() {
         rows: u64::MAX,
         bytes: 1,
         duration_us: 1,
+        suspended: false,
     };
     let bytes = Fitted::new(&event).unwrap().record(LOG, 0, 0, &Hash::ZERO).unwrap();
     let record = Record::decode(&bytes).unwrap();

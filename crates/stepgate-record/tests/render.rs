@@ -130,6 +130,7 @@ fn a_table_named_like_a_formula_stays_text_in_a_spreadsheet() {
         ("a\u{1b}[2Jb\u{7f}\u{9b}", "a\u{fffd}[2Jb\u{fffd}\u{fffd}"),
         ("a\u{202e}b\u{2066}c\u{200f}", "a\u{fffd}b\u{fffd}c\u{fffd}"),
         ("a\rb\tc\0", "a\u{fffd}b\tc\u{fffd}"),
+        ("a\u{2028}b\u{2029}c\u{200b}d\u{feff}", "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}"),
     ] {
         let record = record(Event::SessionClosed {
             session: stepgate_types::SessionId::from_bytes([1; 16]),
@@ -170,8 +171,10 @@ fn what_somebody_must_hear_of_is_as_severe_as_an_alarm() {
 
 #[test]
 fn no_character_of_a_cef_line_moves_a_terminal_or_turns_its_order() {
-    let harmful = ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}').chain(['\u{61c}', '\u{200e}', '\u{200f}']);
-    for letter in harmful.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+    let harmful =
+        ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}').chain(['\u{61c}', '\u{ad}', '\u{feff}', '\u{e0001}']);
+    let harmful = harmful.chain('\u{200b}'..='\u{200f}').chain('\u{2028}'..='\u{202e}');
+    for letter in harmful.chain('\u{2060}'..='\u{2069}') {
         let record = record(Event::SessionClosed {
             session: stepgate_types::SessionId::from_bytes([1; 16]),
             reason: format!("a{letter}b"),

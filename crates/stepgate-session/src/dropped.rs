@@ -1,8 +1,9 @@
 //! A message that was read and not kept, since it was too long or there was no room for it: it fails in its place, and the
-//! session goes on.
+//! session goes on. An error or notice of the server's is told by one of the gate's own.
 
 use bytes::Bytes;
 use stepgate_types::SqlState;
+use stepgate_wire::read::ErrorFields;
 use stepgate_wire::{Dropped, Problem, peek};
 
 use crate::session::{Action, Gate, Session};
@@ -45,6 +46,30 @@ impl Session {
         };
         judged.saturating_add(self.inbox_bytes())
     }
+}
+
+/// What stands in for an error or notice of the server's, of which only its first fields are there.
+pub(crate) fn stands_in(tag: u8, begun: &Bytes) -> Option<Bytes> {
+    let bytes = peek(begun).ok().flatten().map_or(0, |header| header.total());
+    let begun = ErrorFields::begun(begun);
+    let message = format!("what the server said is left out: it has {bytes} bytes");
+    match tag {
+        b'N' => Some(Problem::notice(message).notice_bytes()),
+        b'E' => {
+            let problem = Problem::error(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
+            let own = if begun.is_fatal() { problem.fatal_bytes() } else { problem.error_bytes() };
+            let mut fields = ErrorFields::read(&own).ok()?;
+            if let Some(sqlstate) = begun.get(b'C').filter(|code| is_sqlstate(code)) {
+                fields.set(b'C', sqlstate);
+            }
+            Some(fields.encode())
+        }
+        _ => None,
+    }
+}
+
+fn is_sqlstate(code: &[u8]) -> bool {
+    code.len() == 5 && code.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
 fn problem(bytes: usize, why: Dropped) -> Problem {

@@ -118,3 +118,33 @@ fn in_a_pipeline_the_error_comes_before_its_end() {
     stage.server(&[ready(b'I')]);
     assert_eq!(tags(&stage.at_client()), "Z");
 }
+
+/// An error or notice of so many bytes, of which the beginning was kept.
+fn said(tag: u8, fields: &str) -> Piece {
+    let bytes = Bytes::from([&[tag, 2, 0, 0, 0][..], fields.as_bytes(), b"Mxxx"].concat());
+    Piece::Dropped { tag, bytes, why: TOO_LONG }
+}
+
+#[test]
+fn an_error_or_notice_of_the_servers_that_was_not_kept_is_told_by_one_of_the_gates_own() {
+    for (fields, seen_as) in [
+        ("SERROR\0VERROR\0CP0001\0", &b"CP0001\0"[..]),
+        ("SERROR\0VERROR\0Cp-0-1\0", b"C54000\0"),
+        ("", b"C54000\0"),
+    ] {
+        let mut stage = Stage::new();
+        stage.client(&[query("select 1")]);
+        let number = stage.decision().number;
+        stage.pass(permit(number));
+        stage.session.on_server(&said(b'N', "SNOTICE\0VNOTICE\0C00000\0"));
+        stage.session.on_server(&said(b'E', fields));
+        stage.server(&[ready(b'I')]);
+        let seen = stage.at_client();
+        assert_eq!(tags(&seen), "NEZ");
+        assert!(seen[..2].iter().all(|it| find(it, b"left out: it has 33554433 bytes") && !find(it, b"xxx")));
+        assert!(find(&seen[1], seen_as), "{fields}");
+        assert_eq!(stage.completed.len(), 1);
+        stage.client(&[query("select 2")]);
+        assert_eq!(stage.decision().sql, "select 2");
+    }
+}

@@ -109,6 +109,19 @@ fn a_portal_that_may_call_functions_yet_is_watched_while_it_is_suspended() {
         stage.client(&[execute("p"), sync()]);
         stage.server(&[frame(b's', b""), ready(b'T')]);
         assert_eq!(stage.suspended, watched, "{sql}");
+        assert!(stage.goes_on, "{sql}");
+    }
+}
+
+#[test]
+fn a_portal_goes_on_unless_the_end_of_its_transaction_is_sure_to_come_next() {
+    for (rest, goes_on) in [(sync(), false), (frame(b'H', b""), true)] {
+        let mut stage = Stage::new();
+        stage.client(&[parse("", "select a from t"), bind("", ""), execute(""), rest]);
+        let number = stage.decision().number;
+        stage.pass(permit(number));
+        stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b's', b"")]);
+        assert_eq!((stage.goes_on, stage.completed.len()), (goes_on, 1));
     }
 }
 

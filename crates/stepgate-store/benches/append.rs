@@ -55,6 +55,7 @@ fn completed(statement: u64) -> Event {
         rows: 1,
         bytes: 23,
         duration_us: 77,
+        suspended: false,
     }
 }
 

@@ -30,6 +30,7 @@ fn event(n: u64) -> Event {
         rows: n % 100,
         bytes: 23 * (n % 100),
         duration_us: 77,
+        suspended: false,
     }
 }
 

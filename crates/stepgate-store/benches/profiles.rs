@@ -44,7 +44,15 @@ fn event(n: u64) -> Event {
     let (session, statement) = (session(n / 2 % PEOPLE), n / 2);
     if !n.is_multiple_of(2) {
         let (sqlstate, rows, bytes, duration_us) = (None, n % 100, 23 * (n % 100), 77);
-        return Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us };
+        return Event::StatementCompleted {
+            session,
+            statement,
+            sqlstate,
+            rows,
+            bytes,
+            duration_us,
+            suspended: false,
+        };
     }
     Event::StatementDecided(Box::new(Statement {
         database: "shop".to_owned(),

@@ -25,6 +25,7 @@ fn event(number: u64) -> Event {
             rows,
             bytes,
             duration_us,
+            suspended: false,
         };
     }
     let table = format!("public.table_{}", dice % 40);

@@ -33,13 +33,16 @@ pub(crate) struct Checkpoints {
     last: Option<(u64, SignedNote)>,
     history: VecDeque<u64>,
     kept: Instant,
+    /// There was no room for the last one.
+    no_space: bool,
 }
 
 impl Checkpoints {
     pub(crate) fn new(dir: PathBuf, keys: VerifierKeys, signer: NoteSigner) -> io::Result<Self> {
         let mut history: Vec<u64> = history_sizes(&dir)?;
         history.sort_unstable();
-        Ok(Self { dir, keys, signer, last: None, history: history.into(), kept: Instant::now() })
+        let (history, kept) = (history.into(), Instant::now());
+        Ok(Self { dir, keys, signer, last: None, history, kept, no_space: false })
     }
 
     /// The log's keys.
@@ -102,6 +105,12 @@ impl Checkpoints {
             self.keep(size, &note)?;
         }
         Ok(note)
+    }
+
+    /// Whether there was room for a checkpoint; returns whether that is news. One is tried each second, and a disk may be
+    /// full for hours.
+    pub(crate) const fn had_space(&mut self, had: bool) -> bool {
+        std::mem::replace(&mut self.no_space, !had) == had
     }
 
     /// Keeps a checkpoint as an older one.

@@ -28,6 +28,8 @@ struct Common<'a> {
     statement: Said<'a>,
     #[serde(borrow, default)]
     verdict: Said<'a>,
+    #[serde(borrow, default)]
+    suspended: Said<'a>,
 }
 
 /// A member's value, whatever it is: only of some types of records it is known what it must be.
@@ -35,6 +37,7 @@ struct Common<'a> {
 enum Said<'a> {
     Text(Cow<'a, str>),
     Number(u64),
+    Yes,
     #[default]
     Other,
 }
@@ -84,8 +87,8 @@ impl<'de> Visitor<'de> for Says {
         Ok(Said::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Said<'de>, E> {
-        Ok(Said::Other)
+    fn visit_bool<E>(self, yes: bool) -> Result<Said<'de>, E> {
+        Ok(if yes { Said::Yes } else { Said::Other })
     }
 
     fn visit_unit<E>(self) -> Result<Said<'de>, E> {
@@ -118,6 +121,13 @@ struct Fields {
 /// The most open sessions that are kept in mind: more than a gate has at a time, unless it is configured to.
 pub(crate) const MAX_OPEN: usize = 16_384;
 
+/// The most statements of a session that are kept in mind because their portals may be executed further. No record tells
+/// when a portal is closed: whoever leaves them by the hundred has the newest told.
+pub(crate) const MAX_SUSPENDED: usize = 16;
+
+/// For how long, in microseconds: a session may last for weeks, and all that while a desk would be rebuilt from there.
+const SUSPENDED_FOR: i64 = 24 * 60 * 60 * 1_000_000;
+
 /// A pass that has been over for so long, in microseconds, has lapsed, whether or not a record says so.
 const SURELY_LAPSED: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -127,6 +137,13 @@ struct Right {
     since: u64,
     until_us: i64,
     person: String,
+}
+
+/// A statement whose portal may be executed further.
+#[derive(Debug)]
+struct Suspended {
+    since: u64,
+    until_us: i64,
 }
 
 /// When a record was made, in microseconds since the Unix epoch.
@@ -143,6 +160,8 @@ pub(crate) struct Live {
     glasses: BTreeMap<String, u64>,
     rights: BTreeMap<String, Right>,
     running: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// Statements that have stopped in the middle of a portal.
+    suspended: BTreeMap<String, BTreeMap<u64, Suspended>>,
     /// Sessions that have begun and not ended. They may last for weeks: no desk is rebuilt from that far back for them,
     /// since they are written down instead.
     sessions: BTreeSet<String>,
@@ -186,7 +205,7 @@ impl Live {
     }
 
     fn take_common(&mut self, seq: u64, common: &Common<'_>) -> Option<()> {
-        let Common { kind, ts_us: _, session, statement, verdict } = common;
+        let Common { kind, ts_us, session, statement, verdict, suspended } = common;
         let session = session.text()?;
         match kind.as_ref() {
             "session.opened" => {
@@ -196,6 +215,7 @@ impl Live {
             }
             "session.closed" => {
                 self.running.remove(session);
+                self.suspended.remove(session);
                 self.sessions.remove(session);
             }
             "statement.decided" => {
@@ -210,12 +230,24 @@ impl Live {
             // What was decided has ended.
             _ => {
                 let statement = statement.number()?;
-                if let Some(statements) = self.running.get_mut(session) {
-                    statements.remove(&statement);
+                let running = self.running.get_mut(session).and_then(|them| them.remove(&statement));
+                let before = self.suspended.get_mut(session).and_then(|them| them.remove(&statement));
+                if *suspended == Said::Yes {
+                    let since = running.or(before.map(|before| before.since)).unwrap_or(seq);
+                    let until_us = ts_us.saturating_add(SUSPENDED_FOR);
+                    self.suspend(session, statement, Suspended { since, until_us });
                 }
             }
         }
         Some(())
+    }
+
+    fn suspend(&mut self, session: &str, statement: u64, suspended: Suspended) {
+        let statements = self.suspended.entry(session.to_owned()).or_default();
+        statements.insert(statement, suspended);
+        if statements.len() > MAX_SUSPENDED {
+            statements.pop_first();
+        }
     }
 
     fn take_fields(&mut self, seq: u64, kind: &str, fields: Fields) -> Option<()> {
@@ -268,11 +300,17 @@ impl Live {
         let newest = self.newest_us;
         self.rights.retain(|_, right| right.until_us > newest);
         self.running.retain(|_, statements| !statements.is_empty());
+        self.suspended.retain(|_, statements| {
+            statements.retain(|_, suspended| suspended.until_us > newest);
+            !statements.is_empty()
+        });
         let requests = self.requests.values().copied();
         let rights = self.rights.values().map(|right| right.since);
         let running = self.running.values().flat_map(|statements| statements.values().copied());
+        let suspended = self.suspended.values().flat_map(BTreeMap::values).map(|suspended| suspended.since);
         let glasses = self.glasses.values().copied();
-        let first = requests.chain(glasses).chain(rights).chain(running).min().unwrap_or(end);
+        let first =
+            requests.chain(glasses).chain(rights).chain(running).chain(suspended).min().unwrap_or(end);
         (!self.lost).then_some(first.min(end))
     }
 
@@ -331,6 +369,44 @@ mod tests {
             assert_eq!(live.take(5, &record(kind, rest)), Some(5));
             assert_eq!(live.floor(9), Some(9), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_statement_whose_portal_has_more_is_read_again_until_that_is_done_or_its_session_is_or_for_a_day() {
+        let (paused, done) = (
+            r#","session":"s","statement":7,"suspended":true"#,
+            r#","session":"s","statement":7,"suspended":false"#,
+        );
+        let begun = || {
+            let mut live = Live::default();
+            let runs = r#","session":"s","statement":7,"verdict":"forward""#;
+            live.take(3, &record("statement.decided", runs));
+            for seq in [4, 5] {
+                live.take(seq, &record("statement.completed", paused));
+                assert_eq!(live.floor(9), Some(3));
+            }
+            live
+        };
+        for (kind, rest) in [
+            ("statement.completed", done),
+            ("statement.outcome_unknown", r#","session":"s","statement":7"#),
+            ("session.closed", r#","session":"s""#),
+        ] {
+            let mut live = begun();
+            live.take(6, &record(kind, rest));
+            assert_eq!(live.floor(9), Some(9), "{kind}");
+        }
+        let mut live = begun();
+        let tomorrow = SUSPENDED_FOR + 5;
+        live.take(6, format!(r#"{{"ts_us":{tomorrow},"type":"log.stopped"}}"#).as_bytes());
+        assert_eq!(live.floor(9), Some(9));
+        // Of those that a session leaves, the newest.
+        for number in 0..3 * MAX_SUSPENDED as u64 {
+            let left = format!(r#","session":"s","statement":{number},"suspended":true"#);
+            live.take(number, &record("statement.completed", &left));
+        }
+        live.newest_us = 5;
+        assert_eq!(live.floor(99), Some(2 * MAX_SUSPENDED as u64));
     }
 
     #[test]

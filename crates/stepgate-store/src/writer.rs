@@ -85,10 +85,17 @@ impl Shared {
         let frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let root = frontier.root().ok_or(LogError::Closed)?;
         match checkpoints.sign(frontier.end(), root, keep) {
-            Ok(note) => Ok((frontier, note, checkpoints.keys().clone())),
+            Ok(note) => {
+                if checkpoints.had_space(true) {
+                    tracing::info!("checkpoints are written again");
+                }
+                Ok((frontier, note, checkpoints.keys().clone()))
+            }
             Err(error) if space::is_no_space(&error) => {
                 // The one before is still whole, and the next may have more luck.
-                tracing::warn!(%error, "no checkpoint is written for now");
+                if checkpoints.had_space(false) {
+                    tracing::warn!(%error, "no checkpoint is written for now");
+                }
                 Err(LogError::NoSpace)
             }
             Err(error) => Err(self.poison(format!("a checkpoint cannot be written: {error}"))),

@@ -6,6 +6,7 @@
 mod access;
 mod action;
 mod clock;
+mod deceptive;
 mod id;
 mod in_force;
 mod keyword;
@@ -21,6 +22,7 @@ mod wildcard;
 pub use access::{BulkShape, Certainty, Estimator, Kind, Use};
 pub use action::Action;
 pub use clock::{Clock, Entropy, Timestamp};
+pub use deceptive::is_deceptive;
 pub use id::{GrantId, ParseIdError, RequestId, SessionId, StatementId};
 pub use in_force::InForce;
 pub use label::{Class, Label};

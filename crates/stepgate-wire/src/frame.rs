@@ -6,7 +6,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 pub const HEADER: usize = 5;
 
 /// The largest whole frame of the server's that is buffered, in bytes (RowDescription, errors, notices), and of a client's
-/// unless [`Cutter::allow`] says otherwise.
+/// unless [`Cutter::allow`] says otherwise. Longer errors and notices of the server's, which code there may write as long as
+/// it likes, are read to their end and not kept.
 pub const MAX_FRAME: usize = 16 << 20;
 
 /// A whole frame of more bytes than this is large: it has memory of its own, which is the caller's to account for.
@@ -23,6 +24,10 @@ pub const MAX_SMALL: usize = 10_000;
 /// The largest frame of the server's small messages, in bytes: libpq refuses longer ones
 /// (`VALID_LONG_MESSAGE_TYPE` in `fe-protocol3.c`).
 pub const MAX_SERVER_SMALL: usize = 30_000;
+
+/// How much is kept of an error or notice that is too long: severity and SQLSTATE come first (`send_message_to_frontend` of
+/// elog.c).
+const KEPT_HEAD: usize = 256;
 
 /// A frame's tag and the length of what follows its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +127,11 @@ const fn is_statement(tag: u8) -> bool {
     matches!(tag, b'Q' | b'P' | b'B' | b'F')
 }
 
+/// Whether a server's message has a text of any length that somebody else has written.
+const fn is_report(tag: u8) -> bool {
+    matches!(tag, b'E' | b'N')
+}
+
 /// One frame, or a piece of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
@@ -147,7 +157,7 @@ pub enum Piece {
     Dropped {
         /// The message type.
         tag: u8,
-        /// Its header as it came.
+        /// Its header as it came; of the server's, and the first fields.
         bytes: Bytes,
         /// Why it was not.
         why: Dropped,
@@ -336,6 +346,13 @@ impl Cutter {
                 self.drop_next(header, Dropped::TooLong { limit });
                 return Ok(self.dropped());
             }
+            if self.side == Side::Server && is_report(tag) {
+                if self.buffer.len() < KEPT_HEAD {
+                    return Ok(None);
+                }
+                self.drop_next(header, Dropped::TooLong { limit });
+                return Ok(self.dropped());
+            }
             return Err(FrameError::TooLong { tag, len: header.total(), limit });
         }
         if streamed {
@@ -363,7 +380,8 @@ impl Cutter {
     }
 
     fn drop_next(&mut self, header: Header, why: Dropped) {
-        let head = Bytes::copy_from_slice(self.buffer.get(..HEADER).unwrap_or_default());
+        let kept = if self.side == Side::Server { KEPT_HEAD.min(header.total()) } else { HEADER };
+        let head = Bytes::copy_from_slice(self.buffer.get(..kept).unwrap_or(&self.buffer));
         let there = header.total().min(self.buffer.len());
         self.dropping = Some(Dropping { header: head, rest: header.total().saturating_sub(there), why });
         // In a buffer of another size, so that the large one goes at once.

@@ -4,6 +4,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 use proptest::prelude::*;
+use stepgate_wire::read::ErrorFields;
 use stepgate_wire::{
     Cutter, Dropped, FrameError, HEADER, LARGE, MAX_FRAME, MAX_SMALL, MAX_STREAMED, Piece, Side, peek,
 };
@@ -231,6 +232,33 @@ fn a_statement_that_is_too_long_is_read_to_its_end_and_what_stands_behind_it_is_
     for chunk in [1, 7, 100, 101, 10_000] {
         assert_eq!(kept(&stream, chunk, 100), "QqSbSpf", "{chunk}");
     }
+}
+
+#[test]
+fn an_error_or_notice_that_is_too_long_is_read_to_its_end_and_its_first_fields_are_kept() {
+    for (tag, chunk) in [(b'E', 1 << 20), (b'N', 100), (b'N', (32 << 20) + 7)] {
+        let fields = [&b"SERROR\0VERROR\0CP0001\0M"[..], &vec![b'x'; MAX_FRAME]].concat();
+        let stream = [frame(tag, &[&fields, &b"\0\0"[..]].concat()), frame(b'Z', b"I")].concat();
+        let (mut cutter, mut seen) = (Cutter::server(), Vec::new());
+        for chunk in stream.chunks(chunk) {
+            cutter.push(chunk);
+            while let Some(piece) = cutter.next().unwrap() {
+                seen.push(piece);
+            }
+            assert!(cutter.buffered() < 300 + chunk.len() && cutter.missing().is_none());
+        }
+        assert!(cutter.at_boundary());
+        let [Piece::Dropped { tag: dropped, bytes, why }, Piece::Whole { tag: b'Z', .. }] = &*seen else {
+            panic!("{} pieces", seen.len());
+        };
+        assert_eq!((*dropped, *why), (tag, Dropped::TooLong { limit: MAX_FRAME }));
+        let begun = ErrorFields::begun(bytes);
+        assert_eq!((begun.get(b'C'), begun.get(b'M')), (Some(&b"P0001"[..]), None));
+    }
+    // Nothing else is.
+    let mut cutter = Cutter::server();
+    cutter.push(&frame(b'T', &vec![0; MAX_FRAME]));
+    assert!(matches!(cutter.next(), Err(FrameError::TooLong { .. })));
 }
 
 #[test]

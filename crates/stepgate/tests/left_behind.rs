@@ -164,6 +164,52 @@ fn what_a_client_sent_before_it_went_is_finished_and_committed() {
     until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
 }
 
+/// No record tells of a fetch before it ends: that its portal had more is all that is known.
+#[test]
+fn rows_that_were_fetched_further_when_the_gate_was_killed_have_an_end_in_the_records() {
+    let (mut world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    let mut session = open(&runtime, &world, &dana);
+    send(&runtime, &mut session, &query("begin"));
+    until_tag(&runtime, &mut session, b'Z');
+    let rows = "select repeat('x', 100000), case when n > 5 then pg_sleep(15)::text end from generate_series(1, 9) n";
+    let fetch = |many: u8| [frame(b'E', &[b'p', 0, 0, 0, 0, many]), sync()].concat();
+    let bind = frame(b'B', b"p\0\0\0\0\0\0\0\0");
+    send(&runtime, &mut session, &[parse(rows), bind, fetch(2)].concat());
+    until_tag(&runtime, &mut session, b'Z');
+    send(&runtime, &mut session, &fetch(0));
+    until_tag(&runtime, &mut session, b'D');
+    all_sleep(&world, 1);
+    // What had ended before is on disk.
+    std::thread::sleep(Duration::from_secs(1));
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    let records = world.records();
+    let of = |kind: &str| records.iter().filter(|record| record["type"] == kind).collect::<Vec<_>>();
+    let completed = of("statement.completed");
+    let paused: Vec<_> = completed.iter().filter(|record| record["suspended"] == true).collect();
+    assert!(paused.len() == 1 && paused[0]["rows"] == 2, "{completed:?}");
+    let unknown = of("statement.outcome_unknown");
+    assert_eq!(unknown.len(), 1, "{unknown:?}");
+    for member in ["session", "statement"] {
+        assert_eq!(unknown[0][member], paused[0][member]);
+    }
+    // One whose rows were all fetched has ended.
+    let mut session = open(&runtime, &world, &dana);
+    let rows = parse("select generate_series(1, 5)");
+    let begin = query("begin");
+    let bind = frame(b'B', b"p\0\0\0\0\0\0\0\0");
+    for sent in [begin, [rows, bind, fetch(2)].concat(), fetch(2), fetch(2)] {
+        send(&runtime, &mut session, &sent);
+        until_tag(&runtime, &mut session, b'Z');
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    let records = world.records();
+    assert_eq!(records.iter().filter(|record| record["type"] == "statement.outcome_unknown").count(), 1);
+}
+
 /// And all that it was sent is with it before the connection closes: else whoever says goodbye at once would keep out of the
 /// records what came of it.
 #[test]

@@ -52,7 +52,7 @@ impl Drive {
                 self.decide_as_before(state, pending).map(Waits::Decide)
             }
             Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
-            Action::Completed { number, sqlstate, rows, bytes, suspended } => {
+            Action::Completed { number, sqlstate, rows, bytes, suspended, goes_on } => {
                 let started = state.started.take(number);
                 state.under_way.is_done(number, suspended, self.session.rests_in().is_some());
                 if !state.limited.is_empty() {
@@ -67,7 +67,7 @@ impl Drive {
                     bytes,
                     duration_us: u64::try_from(took.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
                 };
-                self.note_completed(state, &completed, sqlstate)
+                self.note_completed(state, &completed, sqlstate, goes_on)
             }
             Action::Subjects { number, relation, keys, more } => {
                 let event = self.judge.subjects(number, &relation, KeySource::Output, &keys, more);
@@ -129,14 +129,15 @@ impl Drive {
         state.has_waited();
     }
 
-    /// Queues a statement's end; gives it back if there is no room.
+    /// Queues a statement's end, or its pause where its portal is `suspended`; gives it back if there is no room.
     fn note_completed(
         &mut self,
         state: &mut State,
         completed: &Completed,
         sqlstate: Option<String>,
+        suspended: bool,
     ) -> Option<Waits> {
-        if sqlstate.is_none() {
+        if sqlstate.is_none() && !suspended {
             match self.judge.gate.log.note_completed(completed) {
                 Ok(()) => return None,
                 Err(LogError::Full) => return Some(Waits::Note(Box::new(completed.event()))),
@@ -145,7 +146,8 @@ impl Drive {
             return None;
         }
         let Completed { session, statement, rows, bytes, duration_us } = *completed;
-        let event = Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us };
+        let event =
+            Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us, suspended };
         self.note(state, event)
     }
 
@@ -323,6 +325,7 @@ impl Drive {
                 self.limit(state, *limited);
                 self.obey(state, *verdict, ddl);
             }
+            Verdict::Hold(_) if state.hold.is_some() => self.defect(state),
             Verdict::Hold(hold) => {
                 self.session.hold(&hold.notice);
                 state.hold = Some((hold, self.judge.gate.metrics.hold()));

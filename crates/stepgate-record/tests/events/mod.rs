@@ -39,6 +39,7 @@ const OTHERS: &str = r#"
 {"type":"statement.subjects","session":"S","statement":3,"relation":"public.customers","source":"output","hashes":["0102"],"more":false}
 {"type":"statement.completed","session":"S","statement":3,"sqlstate":null,"rows":12,"bytes":345,"duration_us":6789}
 {"type":"statement.completed","session":"S","statement":3,"sqlstate":"57014","rows":0,"bytes":0,"duration_us":1}
+{"type":"statement.completed","session":"S","statement":3,"sqlstate":null,"rows":2,"bytes":34,"duration_us":5,"suspended":true}
 {"type":"statement.outcome_unknown","session":"S","statement":3}
 {"type":"statement.outcome_unknown","session":"S","statement":3,"rows":12,"bytes":345}
 {"type":"stepup.requested","request":"7K4M-9QXD","session":"S","statement":3,"person":"dana","database":"app","approval":"self","itself":true,"groups":["security"],"count":1,"canonical_sha256":"ef","expires_us":1795318325000009}

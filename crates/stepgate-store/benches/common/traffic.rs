@@ -17,6 +17,7 @@ pub(crate) fn event(number: u64) -> Event {
             rows,
             bytes,
             duration_us,
+            suspended: false,
         };
     }
     let table = format!("public.table_{}", dice % 40);

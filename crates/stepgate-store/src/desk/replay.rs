@@ -15,7 +15,7 @@ use super::sealed::Shelf;
 use super::state::{Entry, Kept, State, hex};
 use super::view::RequestInfo;
 use crate::Subjects;
-use crate::slim::MAX_OPEN;
+use crate::slim::{MAX_OPEN, MAX_SUSPENDED};
 
 /// Why sessions have ended that were open when their gate was killed, or its machine.
 const GATE_LOST: &str = "gate-lost";
@@ -33,6 +33,8 @@ pub(super) struct Replay {
     /// From where those were asked.
     places: BTreeMap<RequestId, Option<IpAddr>>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
+    /// Those whose portals may be executed further, which no record tells; of a session the newest.
+    suspended: BTreeMap<SessionId, BTreeSet<u64>>,
     /// Sessions that have begun and not ended.
     sessions: BTreeSet<SessionId>,
     /// The latest time of any record: the clock may have been set back since.
@@ -44,8 +46,8 @@ impl Replay {
         let (state, joiner) = (State::default(), Joiner::default());
         let (open, places, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (about, kept, sessions) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let latest = Timestamp::from_micros(0);
-        Self { state, names, joiner, open, about, kept, places, running, sessions, latest }
+        let (suspended, latest) = (BTreeMap::new(), Timestamp::from_micros(0));
+        Self { state, names, joiner, open, about, kept, places, running, suspended, sessions, latest }
     }
 
     /// Reads the next record.
@@ -222,11 +224,18 @@ impl Replay {
             Event::StatementDecided(decided) if matches!(decided.verdict.as_str(), "forward" | "monitor") => {
                 self.running.entry(decided.session).or_default().insert(decided.statement);
             }
-            Event::StatementCompleted { session, statement, .. }
-            | Event::StatementOutcomeUnknown { session, statement, .. } => {
-                if let Some(statements) = self.running.get_mut(session) {
-                    statements.remove(statement);
+            Event::StatementCompleted { session, statement, suspended, .. } => {
+                self.has_ended(*session, *statement);
+                if *suspended {
+                    let statements = self.suspended.entry(*session).or_default();
+                    statements.insert(*statement);
+                    if statements.len() > MAX_SUSPENDED {
+                        statements.pop_first();
+                    }
                 }
+            }
+            Event::StatementOutcomeUnknown { session, statement, .. } => {
+                self.has_ended(*session, *statement);
             }
             // Beyond as many as a gate keeps, nothing is said of how they ended.
             Event::SessionOpened(opened) if self.sessions.len() < MAX_OPEN => {
@@ -234,9 +243,18 @@ impl Replay {
             }
             Event::SessionClosed { session, .. } => {
                 self.running.remove(session);
+                self.suspended.remove(session);
                 self.sessions.remove(session);
             }
             _ => {}
+        }
+    }
+
+    fn has_ended(&mut self, session: SessionId, statement: u64) {
+        for of_sessions in [&mut self.running, &mut self.suspended] {
+            if let Some(statements) = of_sessions.get_mut(&session) {
+                statements.remove(&statement);
+            }
         }
     }
 
@@ -252,7 +270,7 @@ impl Replay {
             reason_hmac: None,
             reason: None,
         });
-        let unknown = self.running.iter().flat_map(|(session, statements)| {
+        let unknown = self.running.iter().chain(&self.suspended).flat_map(|(session, statements)| {
             let unknown = |statement: &u64| Event::StatementOutcomeUnknown {
                 session: *session,
                 statement: *statement,

@@ -112,6 +112,7 @@ impl Gate {
             rows,
             bytes,
             duration_us,
+            suspended: false,
         }]);
     }
 
@@ -221,7 +222,15 @@ fn what_was_learned_as_it_happened_is_what_the_log_teaches_anew() {
     let mut gate = gate.again(dir.path());
     gate.append(vec![ended(request, Outcome::Approved)]);
     let (sqlstate, rows, bytes, duration_us) = (None, 20, 2_000, 5);
-    gate.append(vec![Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us }]);
+    gate.append(vec![Event::StatementCompleted {
+        session,
+        statement,
+        sqlstate,
+        rows,
+        bytes,
+        duration_us,
+        suspended: false,
+    }]);
     let session = gate.opens("dana", ELSEWHERE);
     gate.runs("dana", session, "hr.salaries");
     let learned = ["dana", "lee"].map(|person| gate.profile(person));

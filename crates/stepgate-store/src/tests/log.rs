@@ -20,6 +20,7 @@ pub(super) fn event(n: u64) -> Event {
         rows: n,
         bytes: 0,
         duration_us: 0,
+        suspended: false,
     }
 }
 

@@ -35,6 +35,23 @@ impl<'a> ErrorFields<'a> {
         Ok(Self { tag, fields })
     }
 
+    /// What can be read of one of which only the beginning was kept: the fields that are there in whole.
+    #[must_use]
+    pub fn begun(frame: &'a [u8]) -> Self {
+        let tag = if frame.first() == Some(&b'N') { b'N' } else { b'E' };
+        let mut rest = frame.get(crate::HEADER..).unwrap_or_default();
+        let mut fields = Vec::new();
+        while let Some((code, value)) = rest.split_first()
+            && *code != 0
+            && let Some(end) = value.iter().position(|byte| *byte == 0)
+            && let Some((value, behind)) = value.split_at_checked(end)
+        {
+            fields.push((*code, Cow::Borrowed(value)));
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        Self { tag, fields }
+    }
+
     /// The field of this code, for example `b'C'` for the SQLSTATE.
     #[must_use]
     pub fn get(&self, code: u8) -> Option<&[u8]> {

@@ -156,6 +156,7 @@ impl Scribe {
             rows,
             bytes: rows * 40,
             duration_us: 900,
+            suspended: false,
         }
     }
 

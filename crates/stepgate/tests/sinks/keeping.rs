@@ -179,6 +179,7 @@ fn plant(world: &World) {
         rows: 1,
         bytes: 23,
         duration_us: 77,
+        suspended: false,
     };
     let mut number = 0;
     while log.len() < 2 * SEGMENT + 100 {

@@ -153,6 +153,7 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
             rows: habit.rows,
             bytes: habit.rows * 40,
             duration_us: 900,
+            suspended: false,
         });
     }
     events.push(Event::SessionClosed { session, reason: "terminate".to_owned() });

@@ -113,6 +113,7 @@ async fn a_statement_that_was_running_at_the_kill_has_an_unknown_outcome() {
         rows: 1,
         bytes: 1,
         duration_us: 1,
+        suspended: false,
     };
     let closed =
         Event::SessionClosed { session: SessionId::from_bytes([2; 16]), reason: "terminate".to_owned() };
@@ -139,4 +140,50 @@ async fn a_statement_that_was_running_at_the_kill_has_an_unknown_outcome() {
     let reopened = world.killed();
     assert_eq!(unknown(&reopened), [(1, 2), (3, 1)]);
     assert_eq!(unknown(&reopened.killed()), [(1, 2), (3, 1)]);
+}
+
+/// How many rows a portal shows that is executed again no record tells before it stops again.
+#[tokio::test]
+async fn a_statement_whose_portal_had_more_at_the_kill_has_an_unknown_outcome() {
+    let world = World::new().await;
+    let completed = |session: u8, statement: u64, suspended: bool| Event::StatementCompleted {
+        session: SessionId::from_bytes([session; 16]),
+        statement,
+        sqlstate: None,
+        rows: 2,
+        bytes: 22,
+        duration_us: 1,
+        suspended,
+    };
+    let closed =
+        Event::SessionClosed { session: SessionId::from_bytes([2; 16]), reason: "terminate".to_owned() };
+    let mut events = vec![
+        decided(1, 1, "forward"),
+        completed(1, 1, true),
+        decided(1, 2, "forward"),
+        completed(1, 2, true),
+        completed(1, 2, true),
+        completed(1, 2, false),
+        decided(2, 1, "forward"),
+        completed(2, 1, true),
+        closed,
+    ];
+    // Whoever leaves them by the hundred has the newest told.
+    for number in 1..=100 {
+        events.extend([decided(3, number, "forward"), completed(3, number, true)]);
+    }
+    world.log.append(events, Vec::new()).await.unwrap();
+    let unknown = |world: &World| -> Vec<_> {
+        let unknown = world.events().into_iter().filter_map(|event| match event {
+            Event::StatementOutcomeUnknown { session, statement, .. } => {
+                Some((session.bytes()[0], statement))
+            }
+            _ => None,
+        });
+        unknown.collect()
+    };
+    let reopened = world.killed();
+    let expected: Vec<_> = [(1, 1)].into_iter().chain((85..=100).map(|number| (3, number))).collect();
+    assert_eq!(unknown(&reopened), expected);
+    assert_eq!(unknown(&reopened.killed()), expected);
 }

@@ -97,6 +97,7 @@ fn statement(id: u64) -> Event {
         rows: id,
         bytes: 0,
         duration_us: 0,
+        suspended: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A report as one page: no scripts, nothing that is loaded from elsewhere, everything escaped. Prints well.
 
 use serde_json::Value;
+use stepgate_types::is_deceptive;
 
 use super::{Report, Section, cell};
 
@@ -87,10 +88,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                safe.push('\u{fffd}')
-            }
-            letter if letter.is_control() && letter != '\n' => safe.push('\u{fffd}'),
+            letter if is_deceptive(letter) && letter != '\n' => safe.push('\u{fffd}'),
             letter => safe.push(letter),
         }
     }
@@ -106,7 +104,7 @@ mod tests {
 
     #[test]
     fn nothing_that_a_database_or_person_is_called_gets_out_of_its_cell() {
-        let evil = "<script>alert(1)</script>\"'&\u{202e}\u{7}";
+        let evil = "<script>alert(1)</script>\"'&\u{202e}\u{7}\u{2028}\u{2029}\u{feff}\u{ad}";
         let mut section = Section::new(evil, evil, &[evil]);
         section.rows.push(vec![json!(evil)]);
         section.rows.push(vec![json!([evil, 7])]);
@@ -114,7 +112,7 @@ mod tests {
         let head = Head { title: evil.to_owned(), facts, notes: vec![evil.to_owned()] };
         let page = write(&Report { head, sections: vec![section] });
         assert!(!page.contains("<script") && !page.contains("alert(1)</"), "{page}");
-        assert!(!page.contains('\u{202e}') && !page.contains('\u{7}'));
+        assert!(!page.contains(['\u{202e}', '\u{7}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ad}']));
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"));
         assert!(!page.contains("http://") && !page.contains("https://"));
     }

@@ -110,6 +110,7 @@ fn events(number: u64, policy_sha256: &str) -> Vec<Event> {
         rows: dice % 30,
         bytes: 1_000,
         duration_us: 900,
+        suspended: false,
     });
     all
 }
