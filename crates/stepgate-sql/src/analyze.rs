@@ -7,7 +7,7 @@ use crate::budget::{AT_ONCE, Budget};
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
-use crate::lexer::{self, Token, Unreadable};
+use crate::lexer::{self, Token, TokenKind, Unreadable};
 use crate::normal;
 use crate::scan::Scan;
 use crate::session::SessionState;
@@ -35,10 +35,14 @@ pub fn analyze_at_once(sql: &[u8], catalog: &Catalog, session: &SessionState) ->
 fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
     let path = session.search_path.as_ref().filter(|_| !session.created.is_empty());
     let over = path.map(|path| session.created.over(catalog, path));
-    let blind = matches!(over, Some(None)).then(|| SessionState { search_path: None, ..session.clone() });
+    let blind = matches!(over, Some(None)).then(|| SessionState {
+        search_path: None,
+        moved: true,
+        ..session.clone()
+    });
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
-    let context = Context { budget, catalog, session, body: Within::default(), node: None };
+    let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
     stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }
 
@@ -78,7 +82,7 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }
-        if moved && !alone && depends_on_names(&facts, catalog) {
+        if moved && !alone && !has_only_constants(tokens) && depends_on_names(&facts, catalog) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
         // What is written by way of a cursor is known without it.
@@ -153,6 +157,17 @@ fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
         Kind::Utility => catalog.any_code(),
         kind => !matches!(kind, Kind::Transaction | Kind::Session | Kind::Control | Kind::Empty),
     }
+}
+
+/// Whether it is a SELECT of constants, as pools send to see that somebody is there.
+fn has_only_constants(tokens: &[Token<'_>]) -> bool {
+    let constant = |token: &Token<'_>| match token.kind {
+        TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Param(_) => true,
+        TokenKind::Punct(punct) => punct == b',',
+        _ => false,
+    };
+    let [first, rest @ ..] = tokens else { return false };
+    first.kind.word() == Some("select") && rest.iter().all(constant)
 }
 
 /// Line numbers of ascending offsets.

@@ -299,6 +299,9 @@ pub(crate) fn harmless_relation(name: &str) -> bool {
     HARMLESS_RELATIONS.contains(name)
 }
 
+/// The column of pg_catalog that has values of others: those that rows from before ADD COLUMN … DEFAULT show.
+pub(crate) const MISSING_VALUES: (&str, &str) = ("pg_attribute", "attmissingval");
+
 /// Columns of such a relation that are not: statements and addresses of others, passwords.
 pub(crate) fn secret_columns(name: &str) -> &'static [&'static str] {
     match name {

@@ -48,9 +48,15 @@ pub struct Facts {
     /// That it goes over relations a row at a time, where its form proves it.
     #[serde(skip)]
     pub scan: Option<Scan>,
+    /// How many relations its text names; 0 where rows of one of them are another's as well.
+    #[serde(skip)]
+    pub named: usize,
     /// A view's definition is part of what it reads.
     #[serde(skip)]
     pub through_views: bool,
+    /// Parsing it may read data, which PostgreSQL does for a Parse, too, that nothing is ever bound to.
+    #[serde(skip)]
+    pub parsing_reads: bool,
     /// Proven to change nothing, neither data nor session nor catalog.
     pub read_only: bool,
     /// What it may change that later analysis depends on.
@@ -193,7 +199,9 @@ impl Facts {
             estimate: Some(0),
             estimated_by: Estimator::Catalog,
             scan: None,
+            named: 0,
             through_views: false,
+            parsing_reads: false,
             read_only: true,
             effect: Effect::default(),
             fingerprint: String::new(),
@@ -283,6 +291,14 @@ impl Facts {
         self.scan.as_ref().is_some_and(is_row_by_row)
     }
 
+    /// About how many bytes it takes: a wide table makes many of a few words.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let predicates = self.predicates.iter().count();
+        let flows: usize = self.flows.values().map(Flow::pairs).sum();
+        256 * self.columns.len() + 128 * (self.relations.len() + self.functions.len() + predicates + flows)
+    }
+
     /// Whether each row that it returns tells something of one row of this relation at most: by a form as for
     /// [`Facts::shows_row_by_row`], with functions of one row at a time.
     #[must_use]
@@ -305,7 +321,7 @@ impl Facts {
 
     /// Whether all that it reads it reads by the names in its text, and no relation twice.
     fn once(&self, scan: &Scan, relation: &RelationName) -> bool {
-        let each_once = scan.relations == 1 || scan.relations == self.relations.len();
+        let each_once = scan.relations == 1 || scan.relations == self.named;
         let plain = self.certainty == Certainty::Exact && !self.through_views;
         plain && each_once && self.relations.contains(relation)
     }
@@ -329,8 +345,9 @@ impl Facts {
         all.bulk = all.bulk.max(other.bulk);
         all.estimate = all.estimate.zip(other.estimate).map(|(one, other)| one.max(other));
         all.estimated_by = all.estimated_by.max(other.estimated_by);
-        all.scan = all.scan.filter(|scan| other.scan.as_ref() == Some(scan));
+        all.scan = all.scan.filter(|scan| other.scan.as_ref() == Some(scan) && all.named == other.named);
         all.through_views |= other.through_views;
+        all.parsing_reads |= other.parsing_reads;
         all.read_only &= other.read_only;
         all.effect.session |= other.effect.session;
         all.effect.catalog |= other.effect.catalog;

@@ -81,6 +81,7 @@ pub(crate) fn written(node: Node<'_>) -> Vec<&RangeVar> {
         Node::PrepareStmt(it) => return self::written(it.query()),
         Node::CreateTableAsStmt(it) => written.extend(it.into().and_then(|into| into.rel())),
         Node::AlterTableStmt(it) if it.cmds().iter().any(computes) => written.extend(it.relation()),
+        Node::RefreshMatViewStmt(it) => written.extend(it.relation()),
         _ => {}
     }
     let Some(query) = query(node) else { return written };

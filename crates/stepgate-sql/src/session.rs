@@ -31,7 +31,7 @@ pub struct SessionState {
     /// `pg_catalog.current_schemas(true)`: the effective path, implicit schemas included.
     /// `None`: not known at present, and every statement that names a relation or function is unknown.
     pub search_path: Option<Vec<String>>,
-    /// The open transaction gave things other names, or did what is not known: what depends on names is unknown.
+    /// The open transaction changed what there is in a way that is not followed: what depends on names is unknown.
     pub moved: bool,
     /// The setting of that name, as reported by ParameterStatus. `false` makes every statement
     /// unreadable, since quotes would mean something else.

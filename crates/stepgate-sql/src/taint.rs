@@ -10,6 +10,11 @@ use stepgate_types::{ColumnName, RelationName};
 /// (PostgreSQL documentation, `search_path`).
 pub const TEMPORARY: &str = "pg_temp";
 
+/// A schema as it is remembered: a session's temporary one goes by one name, whichever the server or a statement has for it.
+pub(crate) fn remembered(schema: &str) -> &str {
+    if schema.starts_with(TEMPORARY) { TEMPORARY } else { schema }
+}
+
 /// The most relations that are remembered.
 const MAX_RELATIONS: usize = 10_000;
 
@@ -45,6 +50,11 @@ impl Flow {
         self.all.len() + self.each.values().map(BTreeSet::len).sum::<usize>()
     }
 
+    /// Whether there is room for it, and for as much again.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.pairs() <= MAX_PAIRS / 2
+    }
+
     /// Whether `other` adds nothing.
     fn covers(&self, other: &Self) -> bool {
         let has = |(to, from): (&String, &BTreeSet<ColumnName>)| {
@@ -72,11 +82,13 @@ pub struct TooMany;
 pub struct Taints(Arc<BTreeMap<RelationName, Flow>>);
 
 impl Taints {
-    /// Adds what is stored in a relation; a schema of `""` stands for any. Says whether that is new.
+    /// Adds what is stored in a relation; a schema of `""` stands for any, and each that may be the session's temporary one
+    /// for that. Says whether that is new.
     ///
     /// # Errors
     /// There is no room: the statement that would store it must not run.
     pub fn add(&mut self, relation: RelationName, flow: Flow) -> Result<bool, TooMany> {
+        let relation = RelationName::new(remembered(&relation.schema), &relation.name);
         if self.0.get(&relation).is_some_and(|known| known.covers(&flow)) {
             return Ok(false);
         }
@@ -109,7 +121,7 @@ impl Taints {
 
     /// What is known of a relation, in its own schema and under any.
     pub(crate) fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
-        let schema = if relation.schema.starts_with("pg_temp") { TEMPORARY } else { &relation.schema };
+        let schema = remembered(&relation.schema);
         let names = [RelationName::new(schema, &relation.name), RelationName::new("", &relation.name)];
         let found = if self.is_empty() { [None, None] } else { names.map(|name| self.0.get(&name)) };
         found.into_iter().flatten()
@@ -144,6 +156,13 @@ mod tests {
         assert_eq!(held("public", "t"), (true, 2));
         assert_eq!(held("other", "u"), (true, 1));
         assert!(held("pg_temp_7", "x").0);
+        assert_eq!(taints.add(RelationName::new("pg_temp_7", "y"), flow("a", "ssn")), Ok(true));
+        let held = |schema: &str, name: &str| {
+            let mut all =
+                taints.of(&RelationName::new(schema, name)).flat_map(|flow| flow.each.values().flatten());
+            (all.next().is_some(), all.count() + 1)
+        };
+        assert!(held("pg_temp_7", "y").0 && held(TEMPORARY, "y").0);
         assert!(!held("other", "t").0);
         assert!(!held("public", "x").0);
     }

@@ -7,7 +7,8 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{everything, session};
-use stepgate_sql::{Catalog, Facts, Flow, SessionState, analyze};
+use stepgate_sql::{Catalog, Facts, Flow, SessionState, TEMPORARY, analyze};
+use stepgate_testkit::{Cluster, Psql};
 use stepgate_types::{Certainty, ColumnName, RelationName};
 
 fn all(sql: &str, catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
@@ -156,6 +157,140 @@ fn what_a_relation_holds_by_name_flows_into_its_new_name() {
     assert_eq!(found, set(&["public.people.mail < people.email"]));
     let found = flows("alter table people rename to folk", &catalog, &session);
     assert!(found.contains("public.folk.email < people.email"), "{found:?}");
+}
+
+/// A session with temporary tables of its own, of which catalogs have the names and nothing else.
+struct Live {
+    cluster: Cluster,
+    psql: Psql,
+    session: SessionState,
+}
+
+impl Live {
+    /// Analyses these by one catalog, runs them, and knows what the gate then knows of the session.
+    fn run(&mut self, statements: &[&str]) {
+        let catalog = common::snapshot(&self.cluster, "clinic");
+        for sql in statements {
+            for facts in analyze(sql.as_bytes(), &catalog, &self.session.clone()) {
+                for (relation, flow) in &facts.flows {
+                    // As the proxy and the session keep them.
+                    let added = if relation.schema.starts_with("pg_temp") {
+                        let own = RelationName::new(TEMPORARY, &relation.name);
+                        self.session.own_taints.add(own, flow.clone())
+                    } else {
+                        self.session.taints.add(relation.clone(), flow.clone())
+                    };
+                    added.expect("room");
+                }
+                let made = facts.effect.creates.as_ref().filter(|made| made.temporary);
+                self.session.temporaries.extend(made.and_then(|made| made.name.last().cloned()));
+            }
+            let reply = self.psql.run(&format!("{sql};")).expect("psql");
+            assert!(reply.is_ok(), "{sql}: {}", reply.text());
+        }
+        let path = self.psql.run("select current_schemas(true);").expect("psql").text();
+        let path = path.split(['{', '}']).nth(1).expect("an array");
+        self.session.search_path = Some(path.split(',').map(str::to_owned).collect());
+    }
+
+    /// Whether what these read is known to come from a labelled column, by a catalog of now.
+    fn tells(&mut self, reads: &[&str]) {
+        let catalog = common::snapshot(&self.cluster, "clinic");
+        for sql in reads {
+            let all = analyze(sql.as_bytes(), &catalog, &self.session);
+            let last = all.last().expect("a statement");
+            assert!(
+                last.columns.contains_key(&column("people", "email")),
+                "{sql}: {:?} {:?} {:?}",
+                last.columns,
+                last.reasons,
+                self.session.own_taints
+            );
+        }
+    }
+}
+
+#[test]
+fn a_temporary_table_keeps_its_labels_through_any_number_of_names() {
+    let (cluster, _, _) = everything();
+    cluster.load("clinic", "create table forebear (z text)").expect("a table");
+    let psql = Psql::start(cluster.psql_command("clinic")).expect("psql");
+    let mut live = Live { cluster, psql, session: session() };
+    live.run(&[
+        "create temp table a1 as select email as z from people",
+        "create table pg_temp.b1 as select email as z from people",
+        "select email as z into pg_temp.c1 from people",
+        "create temp table visits as select email as z from people",
+        "create temp table d1 as select email as z from people",
+        "create temp table e1 as select email as z from people",
+        "create table pg_temp.f1 (z text)",
+        "create temp table heir () inherits (forebear)",
+        "create temp table g1 (z text)",
+        "create temp table g1_heir () inherits (g1)",
+    ]);
+    live.run(&[
+        "alter table a1 rename to a2",
+        "alter table b1 rename to b2",
+        "alter table c1 rename to c2",
+        "alter table visits rename to v2",
+        "alter table d1 rename to doctors",
+        "alter table e1 rename to e2",
+        "insert into f1 select email from people",
+        "insert into heir select email from people",
+        "insert into g1_heir select email from people",
+    ]);
+    live.tells(&["select z from a2", "select z from b2", "select z from f1", "select z from doctors"]);
+    live.run(&[
+        "alter table a2 rename to a3",
+        "alter table b2 rename to b3",
+        "alter table pg_temp.c2 rename to c3",
+        "alter table v2 rename to v3",
+        "alter table doctors rename to d3",
+        "alter table e2 rename column z to zz",
+        "alter table f1 rename to f2",
+        "alter table forebear rename column z to zz",
+        "alter table g1 rename column z to zz",
+    ]);
+    live.tells(&[
+        "copy (select z from a3) to stdout",
+        "select z from b3",
+        "select z from c3",
+        "select z from v3",
+        "select z from d3",
+        "select zz from e2",
+        "select max(z) from f2",
+        "select zz from heir",
+        "select zz from g1_heir",
+    ]);
+    let real =
+        live.session.search_path.clone().expect("a path").into_iter().find(|it| it.starts_with("pg_temp_"));
+    let real = real.expect("a temporary schema");
+    live.run(&[
+        "alter table a3 rename to visits",
+        &format!("alter table {real}.b3 rename z to zz"),
+        "alter table pg_temp.c3 rename z to zz",
+    ]);
+    live.tells(&["select z from visits", "select zz from b3", "select zz from c3"]);
+    // What one statement of a message stores in one, the next may read.
+    live.session.own_taints = stepgate_sql::Taints::default();
+    live.tells(&["insert into f2 select email from people; select z from f2"]);
+}
+
+#[test]
+fn what_is_made_in_the_temporary_schema_is_temporary() {
+    let (_cluster, catalog, _) = everything();
+    for (sql, temporary) in [
+        ("create table pg_temp.t (a int)", true),
+        ("create table pg_temp.t as select 1 as a", true),
+        ("create table clinic.pg_temp_3.t as select 1 as a", true),
+        ("select 1 as a into pg_temp.t", true),
+        ("create view pg_temp.t as select 1 as a", true),
+        ("create table training.t (a int)", false),
+        ("create table training.t as select 1 as a", false),
+    ] {
+        let [facts] = all(sql, &catalog, &session()).try_into().expect("one statement");
+        assert_eq!(facts.effect.creates.map(|made| made.temporary), Some(temporary), "{sql}");
+    }
 }
 
 #[test]

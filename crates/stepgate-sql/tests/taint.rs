@@ -54,6 +54,131 @@ fn a_cascade_stores_each_column_of_a_key_in_the_one_that_refers_to_it() {
     assert!(cluster.psql("clinic", sql).expect("the server runs it").contains("t|l"));
 }
 
+/// The server carries a key on, whoever has put it there.
+#[test]
+fn a_key_that_a_trigger_assigns_is_followed_by_what_refers_to_it() {
+    let (cluster, _, _) = everything();
+    cluster
+        .load(
+            "clinic",
+            "create table k1 (id text primary key, x text); create table k1c (pid text references k1 on update cascade);
+             create function assign() returns trigger language plpgsql as $$ begin new.id := new.x; return new; end $$;
+             create trigger assign before update on k1 for each row execute function assign();
+             create table k3 (x text, id text generated always as ('k' || x) stored unique);
+             create table k3c (pid text references k3 (id) on update cascade);
+             create table k4 (x text); create table k4_heir (unique (x)) inherits (k4);
+             create table k4c (pid text references k4_heir (x) on update cascade)",
+        )
+        .expect("tables");
+    let catalog = snapshot(&cluster, "clinic");
+    for (fill, sql, told, referring) in [
+        (
+            "insert into k1 values ('a', 'a'); insert into k1c values ('a')",
+            "update k1 set x = (select iban from invoices where inv = 1)",
+            "k1.id<invoices.iban,k1.x k1.x<invoices.iban k1c.pid<invoices.iban,k1.x",
+            "k1c",
+        ),
+        (
+            "insert into k1 values ('a', 'a'); insert into k1c values ('a')",
+            "insert into k1 values ('a', 'b') on conflict (id) do update set x = (select iban from invoices where inv = 1)",
+            "k1.id<invoices.iban,k1.x k1.x<invoices.iban k1c.pid<invoices.iban,k1.x",
+            "k1c",
+        ),
+        (
+            "insert into k3 values ('a'); insert into k3c values ('ka')",
+            "update k3 set x = (select iban from invoices where inv = 1)",
+            "k3.x<invoices.iban k3c.pid<invoices.iban",
+            "k3c",
+        ),
+        (
+            "insert into k4_heir values ('a'); insert into k4c values ('a')",
+            "update k4 set x = (select iban from invoices where inv = 1)",
+            "k4.x<invoices.iban k4c.pid<invoices.iban",
+            "k4c",
+        ),
+    ] {
+        let facts = &analyze(sql.as_bytes(), &catalog, &session())[0];
+        assert_eq!(flows(facts), told, "{sql}");
+        let held =
+            format!("select pid like '%' || (select iban from invoices where inv = 1) from {referring}");
+        let script = format!("begin; {fill}; {sql}; {held}");
+        assert!(cluster.psql("clinic", &script).expect("the server runs it").contains('t'), "{sql}");
+    }
+    // An INSERT is followed by nothing.
+    let facts = &analyze(b"insert into k1 select 'a', iban from invoices", &catalog, &session())[0];
+    assert!(!flows(facts).contains("k1c"), "{}", flows(facts));
+}
+
+#[test]
+fn what_a_materialized_view_holds_is_told_when_it_is_filled() {
+    let (cluster, _, _) = everything();
+    let views = "create view v_iban as select inv, iban as x from invoices where paid; \
+         create materialized view mv as select * from v_iban; create materialized view mv_mixed as \
+         select inv from invoices union select vid from visits; create materialized view mv_on as select x || 'y' as y from mv";
+    cluster.load("clinic", views).expect("views");
+    let catalog = snapshot(&cluster, "clinic");
+    for (sql, told) in [
+        ("refresh materialized view mv", "mv.inv<invoices.inv mv.x<invoices.iban"),
+        (
+            "refresh materialized view concurrently public.mv with data",
+            "mv.inv<invoices.inv mv.x<invoices.iban",
+        ),
+        ("refresh materialized view mv_mixed", "mv_mixed.*<invoices.inv,invoices.vid,visits.vid"),
+        ("refresh materialized view mv_on", "mv_on.y<invoices.iban,mv.x"),
+        (
+            "create materialized view made as select inv, x from v_iban",
+            "pg_temp.made.inv<invoices.inv pg_temp.made.x<invoices.iban made.inv<invoices.inv made.x<invoices.iban",
+        ),
+        ("create view made as select inv, x from v_iban", ""),
+    ] {
+        let facts = &analyze(sql.as_bytes(), &catalog, &session())[0];
+        assert_eq!(flows(facts), told, "{sql}");
+        assert_ne!(facts.certainty, stepgate_types::Certainty::Unknown, "{sql}");
+        // No command tag tells how many rows.
+        assert!(
+            facts.sinks.iter().all(|sink| sink.kind != stepgate_sql::SinkKind::Rows),
+            "{sql}: {:?}",
+            facts.sinks
+        );
+    }
+    // What is not known of it, or by what is meant by now, is unknown.
+    let sql = "create or replace view v_iban as select 1 as inv, 'x' as x; refresh materialized view mv";
+    assert!(flows(&analyze(sql.as_bytes(), &catalog, &session())[1]).contains("mv?"));
+}
+
+/// In one transaction: no catalog has shown what the view was when it was stored.
+#[test]
+fn a_materialized_view_keeps_its_labels_though_what_it_was_made_of_is_replaced_in_the_same_transaction() {
+    let (cluster, _, _) = everything();
+    cluster.load("clinic", "create view v_free as select 'x'::text as x").expect("a view");
+    let mut session = session();
+    let mut run = |sql: &str| {
+        let catalog = snapshot(&cluster, "clinic");
+        let [facts] = analyze(sql.as_bytes(), &catalog, &session).try_into().expect("one statement");
+        for (relation, flow) in &facts.flows {
+            session.taints.add(relation.clone(), flow.clone()).expect("room");
+        }
+        columns(&facts).contains_key("public.invoices.iban")
+    };
+    cluster.load("clinic", "create or replace view v_free as select iban as x from invoices").expect("DDL");
+    assert!(run("create materialized view mv as select x from v_free"));
+    let replaced = "create materialized view mv as select x from v_free; \
+         create or replace view v_free as select 'x'::text as x";
+    cluster.load("clinic", replaced).expect("DDL");
+    assert!(run("select max(x) from mv"));
+    // Another, which was there before.
+    cluster.load("clinic", "create materialized view other as select x from v_free").expect("DDL");
+    assert!(!run("select max(x) from other"));
+    cluster.load("clinic", "create or replace view v_free as select iban as x from invoices").expect("DDL");
+    assert!(run("refresh materialized view other"));
+    let replaced = "refresh materialized view other; create or replace view v_free as select 'x'::text as x";
+    cluster.load("clinic", replaced).expect("DDL");
+    assert!(run("select max(x) from other"));
+    assert!(
+        cluster.psql("clinic", "select max(x) > 'x' or min(x) < 'x' from other").expect("rows").contains('t')
+    );
+}
+
 /// EXPLAIN ANALYZE makes what it explains.
 #[test]
 fn what_explain_makes_holds_what_it_reads() {

@@ -1,12 +1,12 @@
 //! Code that somebody defined, from the answers to the catalog queries: functions, and what runs by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::load::{Answers, CatalogError, Loader, truth};
-use super::routine::{self, Body, Path, Routine};
+use super::routine::{self, Body, Gathered, Path, Routine};
 use super::trigger::{self, Step, Trigger};
-use super::{Catalog, UserCasts};
+use super::{Catalog, RelationIndex, UserCasts};
 use super::{planned, plpgsql};
 use crate::builtin;
 use crate::lexer::{self, Numbers, TokenKind};
@@ -53,14 +53,14 @@ fn checks<'a>(catalog: &Catalog, answers: &Answers<'a>) -> Result<Checks<'a>, Ca
         if !truth(calls) && is_plain(check, catalog) {
             continue;
         }
-        own.entry(domain).or_default().push(Routine::expression(check, vec!["value".to_owned()]));
+        own.entry(domain).or_default().push(Routine::expression(check, ["value".to_owned()]));
     }
-    let mut all: Checks<'a> = HashMap::new();
+    let mut all: HashMap<&str, Gathered> = HashMap::new();
     for row in answers.rows::<2>("checked_types")? {
         let [of, domain] = row?;
-        all.entry(of).or_default().extend(own.get(domain).into_iter().flatten().cloned());
+        all.entry(of).or_default().add(own.get(domain).into_iter().flatten());
     }
-    Ok(all)
+    Ok(all.into_iter().map(|(of, code)| (of, code.into_bodies())).collect())
 }
 
 fn routines<'a>(
@@ -88,15 +88,22 @@ fn routines<'a>(
         };
         catalog.has_locked |= form == "locked";
         let arguments = arguments.split(',').map(str::to_owned).collect();
-        let body = text.map(|text| {
-            Arc::new(Body { text, path, function: name.to_owned(), arguments, ..Body::default() })
-        });
+        let (function, pins_path) = (name.to_owned(), truth(own_path));
+        let body =
+            text.map(|text| Arc::new(Body { text, path, function, arguments, pins_path, ..Body::default() }));
         let code = body.map(|body| {
-            let mut code = vec![body];
+            let mut code = Gathered::default();
+            code.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
+            let mut code = code.into_bodies();
+            if pins_path {
+                // What it returns is checked while it runs.
+                let within: Vec<_> = code.iter().map(Body::pinned).collect();
+                code.extend(within);
+            }
+            code.push(body);
             if !defaults.is_empty() {
                 code.push(Routine::expression(defaults, Vec::new()));
             }
-            code.extend(types.split(',').filter_map(|it| checks.get(it)).flatten().cloned());
             code
         });
         let code = match aggregates.get(oid) {
@@ -107,7 +114,8 @@ fn routines<'a>(
                 .map(|code| code.concat()),
             None => code,
         };
-        let routine = Arc::new(Routine { returns_set: truth(returns_set), code });
+        let goes_on = aggregates.contains_key(oid);
+        let routine = Arc::new(Routine { returns_set: truth(returns_set), goes_on, code });
         if let Ok(oid) = oid.parse() {
             catalog.routine_names.insert(oid, (schema.into(), name.into()));
         }
@@ -158,37 +166,46 @@ fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> R
 
 /// What writing relations runs.
 fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
+    // Thousands of columns may have an expression each.
+    let mut names_of: HashMap<RelationIndex, Arc<[String]>> = HashMap::new();
     for row in answers.rows::<4>("write_code")? {
         let [oid, expression, calls, role] = row?;
         let Some(at) = loader.known(oid) else { continue };
         loader.catalog.has_locked |= expression == "?";
         let is_plain = !truth(calls) && is_plain(expression, &loader.catalog);
-        let names: Vec<String> = loader.catalog.relation(at).map_or_else(Vec::new, |relation| {
-            relation.columns.iter().map(|column| column.name.clone()).collect()
+        let catalog = &loader.catalog;
+        let names = names_of.entry(at).or_insert_with(|| {
+            let columns = catalog.relation(at).into_iter().flat_map(|relation| &relation.columns);
+            columns.map(|column| column.name.clone()).collect()
         });
         let planned =
-            matches!(role, "check" | "planned") && planned::may_run(expression, &names, &loader.catalog);
+            matches!(role, "check" | "planned") && planned::may_run(expression, names, &loader.catalog);
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
         if !is_plain && planned {
-            relation.on_read.push(Routine::expression(expression, names.clone()));
+            relation.on_read.push(Routine::expression(expression, Arc::clone(names)));
         }
         if role == "planned" {
             continue;
         }
         relation.computes |= role != "default";
         if !is_plain {
-            let code = Routine::expression(expression, names);
+            let code = Routine::expression(expression, Arc::clone(names));
             let list = if role == "check" { &mut relation.on_check } else { &mut relation.on_write };
             list.push(code);
             relation.bounded |= role != "default";
         }
     }
+    let mut of_types: HashMap<RelationIndex, Gathered> = HashMap::new();
     for row in answers.rows::<2>("columns_of_types")? {
         let [oid, of] = row?;
         let (Some(at), Some(code)) = (loader.known(oid), checks.get(of)) else { continue };
+        of_types.entry(at).or_default().add(code);
+    }
+    for (at, code) in of_types {
         if let Some(relation) = loader.catalog.relations.get_mut(at) {
-            relation.on_check.extend(code.iter().cloned());
-            relation.on_read.extend(code.iter().cloned());
+            relation.on_check.extend(code.bodies().iter().cloned());
+            relation.on_read.extend(code.bodies().iter().cloned());
+            relation.on_literal.extend(code.into_bodies());
         }
     }
     Ok(())
@@ -196,9 +213,10 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
 
 /// What measures the values of range types, and runs wherever a table with such a column is read or written.
 fn ranges(loader: &mut Loader, answers: &Answers<'_>, routines: &Routines<'_>) -> Result<(), CatalogError> {
+    let mut measured = HashSet::new();
     for row in answers.rows::<2>("columns_of_ranges")? {
         let [oid, function] = row?;
-        let Some(at) = loader.known(oid) else { continue };
+        let Some(at) = loader.known(oid).filter(|at| measured.insert((*at, function))) else { continue };
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
         match routines.get(function).and_then(|routine| routine.code.as_deref()) {
             Some(code) => {

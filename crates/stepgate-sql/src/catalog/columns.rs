@@ -1,10 +1,12 @@
 //! Columns: by far the most rows of a catalog of many tables. Where a snapshot that was read over the same connection is
 //! known, only those are asked for of relations whose columns somebody has written since.
 
+use std::collections::HashSet;
+
 use super::load::{Answers, Loader, number, truth};
 use super::queries::COLUMNS_SINCE;
 use super::relation::{Column, ColumnType};
-use super::{Catalog, CatalogError, CatalogQuery};
+use super::{Catalog, CatalogError, CatalogQuery, RelationIndex};
 
 /// The query's name in [`super::CATALOG_QUERIES`].
 const COLUMNS: &str = "columns";
@@ -25,22 +27,40 @@ pub(super) fn load(
         let [since] = row?;
         loader.catalog.since = Some(number(since, "snapshot")?);
     }
+    let told = told(loader, answers)?;
+    if let Some(known) = known.filter(|known| known.since.is_some()) {
+        take(loader, known, &told);
+    }
+    Ok(())
+}
+
+/// Adds the columns that the answer has. Says of which relations it tells anything: they may have no column left.
+fn told(loader: &mut Loader, answers: &Answers<'_>) -> Result<HashSet<RelationIndex>, CatalogError> {
+    let mut told = HashSet::new();
     for row in answers.rows::<5>(COLUMNS)? {
         let [oid, attnum, name, not_null, of] = row?;
-        let (of, modifier) = of.split_once('/').unwrap_or_default();
         let Some(at) = loader.known(oid) else { continue };
+        told.insert(at);
+        let is_dropped = name.is_empty();
+        if is_dropped {
+            continue;
+        }
+        let (of, modifier) = of.split_once('/').unwrap_or_default();
         let of = ColumnType(number(of, COLUMNS)?, number(modifier, COLUMNS)?);
         loader.column(at, Column::new(name, number(attnum, COLUMNS)?, truth(not_null), of));
     }
-    let Some(known) = known.filter(|known| known.since.is_some()) else { return Ok(()) };
-    for at in 0..loader.catalog.relations.len() {
-        let Some(relation) = loader.catalog.relation(at).filter(|it| it.columns.is_empty()) else { continue };
+    Ok(told)
+}
+
+/// Relations of which nothing was told have the columns that they had.
+fn take(loader: &mut Loader, known: &Catalog, told: &HashSet<RelationIndex>) {
+    for at in (0..loader.catalog.relations.len()).filter(|at| !told.contains(at)) {
+        let Some(relation) = loader.catalog.relation(at) else { continue };
         let before = known.find_oid(relation.oid).and_then(|at| known.relation(at));
         for Column { name, number, not_null, of, .. } in before.into_iter().flat_map(|it| &it.columns) {
             loader.column(at, Column::new(name, *number, *not_null, *of));
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -120,6 +140,30 @@ mod tests {
             ("alter table other rename to another", 0),
             ("begin; alter table another add column x int; rollback", 0),
             ("begin; savepoint s; alter table another add column x int; release s; commit", 2),
+            // Of one that has no column left, what was dropped alone tells.
+            ("alter table another drop column a, drop column x", 2),
+            ("alter table another add column a int", 3),
+            (
+                "begin; alter table another drop column a; alter table another add column b int; \
+                 alter table another drop column b; commit",
+                4,
+            ),
+            ("alter table another add column z int", 5),
+            ("begin; savepoint s; alter table another drop column z; release s; commit", 5),
+            ("create table parent (a int); create table heir () inherits (parent)", 2),
+            ("alter table parent drop column a", 2),
+            ("alter table none add column a int", 1),
+            ("alter table none drop column a", 1),
+            ("create table none_again (); drop table none; create table none ()", 0),
+            (
+                "create table keyed (id int primary key); create materialized view m as select id from keyed",
+                2,
+            ),
+            ("alter table keyed drop column id cascade", 1),
+            (
+                "alter table keyed add column id int; vacuum full pg_attribute; alter table keyed drop column id",
+                2,
+            ),
             ("vacuum full pg_attribute; vacuum freeze pg_attribute", 0),
         ] {
             cluster.load("shop", change).unwrap();

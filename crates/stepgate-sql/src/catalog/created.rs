@@ -60,9 +60,9 @@ impl Catalog {
         if !holds.as_ref().is_some_and(Vec::is_empty) {
             // Of which types its columns are is not known: values of some are checked.
             let types = self.user_types.values().flatten().filter_map(|of| of.runs.as_ref());
-            let code: Vec<_> = types.filter_map(|runs| runs.code.as_deref()).flatten().cloned().collect();
-            Body::merge(&mut relation.on_check, &code);
-            Body::merge(&mut relation.on_read, &code);
+            let code = types.filter_map(|runs| runs.code.as_deref()).flatten();
+            Body::merge(&mut relation.on_check, code);
+            relation.on_read = relation.on_check.clone();
         }
         for (at, column) in columns.iter().enumerate() {
             let number = i32::try_from(at).ok()?.saturating_add(1);

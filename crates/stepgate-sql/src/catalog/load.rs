@@ -1,6 +1,6 @@
 //! From the answers to the catalog queries to a snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use stepgate_types::RelationName;
 
 use super::functions::Functions;
 use super::relation::{Action, Column, Name, Referred, Unique};
-use super::routine::Body;
+use super::routine::{Body, Gathered};
+use crate::builtin;
+
 use super::{
     Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, columns, view,
 };
@@ -49,6 +51,7 @@ impl Catalog {
         loader.relations(&answers)?;
         columns::load(&mut loader, &answers, known)?;
         loader.generated(&answers)?;
+        loader.missing_values(&answers)?;
         loader.families(&answers)?;
         loader.constraints(&answers)?;
         loader.functions(&answers, known)?;
@@ -150,7 +153,9 @@ impl Loader {
             if !schema.starts_with("pg_temp_") && !schema.starts_with("pg_toast_temp_") {
                 self.catalog.schemas.insert((schema.to_owned(), rights.to_owned()));
             }
-            self.catalog.words.insert(schema.to_owned());
+            if !schema.is_empty() {
+                self.catalog.words.insert(schema.to_owned());
+            }
         }
         Ok(())
     }
@@ -176,6 +181,22 @@ impl Loader {
                 column.sources.push(source);
             }
         }
+        Ok(())
+    }
+
+    fn missing_values(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        let (relation, column) = builtin::MISSING_VALUES;
+        let at = self.catalog.find("pg_catalog", relation);
+        let at = at.and_then(|at| Some((at, self.catalog.relation(at)?.column(column)?)));
+        let mut columns = Vec::new();
+        for row in answers.rows::<2>("missing_values")? {
+            let [oid, attnum] = row?;
+            let number: i32 = number(attnum, "missing_values")?;
+            let Some(of) = self.known(oid) else { continue };
+            let known = self.catalog.relation(of).into_iter().flat_map(|relation| &relation.columns);
+            columns.extend(known.enumerate().filter(|(_, it)| it.number == number).map(|(at, _)| (of, at)));
+        }
+        self.catalog.missing_values = (at, columns);
         Ok(())
     }
 
@@ -271,14 +292,12 @@ impl Loader {
             .map(|(at, relation)| (at, relation.clone()))
             .collect();
         for relation in &mut self.catalog.relations {
-            for child in relation.children.iter().filter_map(|child| run.get(child)) {
-                relation.writes_run_code |= child.writes_run_code;
-                Body::merge(&mut relation.on_write, &child.on_write);
-                Body::merge(&mut relation.on_check, &child.on_check);
-            }
-            for member in relation.family.iter().filter_map(|member| run.get(member)) {
-                Body::merge(&mut relation.on_read, &member.on_read);
-            }
+            let children: Vec<_> = relation.children.iter().filter_map(|child| run.get(child)).collect();
+            relation.writes_run_code |= children.iter().any(|child| child.writes_run_code);
+            Body::merge(&mut relation.on_write, children.iter().flat_map(|child| &child.on_write));
+            Body::merge(&mut relation.on_check, children.iter().flat_map(|child| &child.on_check));
+            let family = relation.family.iter().filter_map(|member| run.get(member));
+            Body::merge(&mut relation.on_read, family.flat_map(|member| &member.on_read));
             relation.bounded |= !relation.children.is_empty();
         }
     }
@@ -298,6 +317,7 @@ impl Loader {
     }
 
     fn policies(&mut self, answers: &Answers<'_>, routines: &code::Routines<'_>) -> Result<(), CatalogError> {
+        let mut runs: HashMap<RelationIndex, Gathered> = HashMap::new();
         for row in answers.rows::<4>("policies")? {
             let [oid, on, attnum, function] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
@@ -305,7 +325,7 @@ impl Loader {
             // What a policy runs, or reads that is no table, pg_depend does not tell.
             let calls = on == "0" && function != "0";
             let code =
-                if calls { routines.get(function).and_then(|it| it.code.clone()) } else { Some(Vec::new()) };
+                if calls { routines.get(function).and_then(|it| it.code.as_deref()) } else { Some(&[][..]) };
             let (reads, doubtful) = match read {
                 None => (Vec::new(), code.is_none() || on != "0"),
                 Some((on, relation)) => {
@@ -319,8 +339,13 @@ impl Loader {
             };
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.policy_reads.extend(reads);
-                relation.on_read.extend(code.into_iter().flatten());
                 relation.doubtful |= doubtful;
+            }
+            runs.entry(at).or_default().add(code.into_iter().flatten());
+        }
+        for (at, code) in runs {
+            if let Some(relation) = self.catalog.relations.get_mut(at) {
+                relation.on_read.extend(code.into_bodies());
             }
         }
         Ok(())
@@ -332,19 +357,17 @@ impl Loader {
             let Some(view) = self.catalog.relation(at).filter(|it| it.kind == RelationKind::View) else {
                 continue;
             };
-            let beneath: Vec<Relation> = view
-                .reads_relations
-                .iter()
-                .filter_map(|base| self.catalog.relation(*base))
-                .filter(|base| base.doubtful || !base.policy_reads.is_empty() || !base.on_read.is_empty())
-                .cloned()
-                .collect();
+            let beneath: Vec<&Relation> =
+                view.reads_relations.iter().filter_map(|base| self.catalog.relation(*base)).collect();
+            let doubtful = beneath.iter().any(|base| base.doubtful);
+            let reads: BTreeSet<ColumnRef> =
+                beneath.iter().flat_map(|base| &base.policy_reads).copied().collect();
+            let mut runs = Vec::new();
+            Body::merge(&mut runs, beneath.iter().flat_map(|base| &base.on_read));
             let Some(view) = self.catalog.relations.get_mut(at) else { continue };
-            for base in beneath {
-                view.doubtful |= base.doubtful;
-                view.policy_reads.extend(base.policy_reads);
-                Body::merge(&mut view.on_read, &base.on_read);
-            }
+            view.doubtful |= doubtful;
+            view.policy_reads.extend(reads);
+            Body::merge(&mut view.on_read, &runs);
         }
     }
 
@@ -373,10 +396,10 @@ impl Loader {
         let read = view::see_through(&views, &self.catalog);
         for (at, seen) in read {
             if let Some(relation) = self.catalog.relations.get_mut(at) {
-                relation.reads = seen.columns.into_iter().collect();
-                relation.reads_relations = seen.relations.into_iter().collect();
+                relation.reads = seen.columns.iter().copied().collect();
+                relation.reads_relations = seen.relations.iter().copied().collect();
                 relation.doubtful = seen.doubtful;
-                relation.on_show = seen.code;
+                relation.on_show = seen.code.bodies().to_vec();
             }
         }
         view::split(&views, &mut self.catalog);

@@ -50,6 +50,8 @@ pub struct Catalog {
     /// schema → name → relation.
     by_name: HashMap<String, HashMap<String, RelationIndex>>,
     by_oid: HashMap<u32, RelationIndex>,
+    /// The server's own column that shows values of these (`builtin::MISSING_VALUES`).
+    missing_values: (Option<ColumnRef>, Vec<ColumnRef>),
     /// How views are defined.
     definitions: HashMap<RelationIndex, Definition>,
     /// Schemas that all can see, with the rights on them.
@@ -237,6 +239,12 @@ impl Catalog {
 
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {
         self.by_name.get(schema)?.get(name).copied()
+    }
+
+    /// The columns of which that one of the server's own has values.
+    pub(crate) fn missing_values(&self, of: ColumnRef) -> Option<&[ColumnRef]> {
+        let (at, columns) = &self.missing_values;
+        (*at == Some(of)).then_some(columns.as_slice())
     }
 
     pub(crate) fn find_oid(&self, oid: u32) -> Option<RelationIndex> {

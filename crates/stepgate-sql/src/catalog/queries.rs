@@ -79,14 +79,15 @@ macro_rules! functions_version {
     };
 }
 
-/// All columns, in order; `$which`: of those relations alone.
+/// Columns, in order, as `$name` calls them: those that `$which` leaves.
 macro_rules! columns {
-    ($which:literal) => {
+    ($name:literal, $which:literal) => {
         concat!(
-            "select a.attrelid::text, a.attnum::text, a.attname::text, a.attnotnull::text, \
-             a.atttypid::text || '/' || a.atttypmod \
+            "select a.attrelid::text, a.attnum::text, ",
+            $name,
+            ", a.attnotnull::text, a.atttypid::text || '/' || a.atttypmod \
              from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
-             where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
+             where a.attnum > 0 and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
             $which,
             " order by a.attrelid, a.attnum"
         )
@@ -96,7 +97,11 @@ macro_rules! columns {
 /// The columns of relations of which a row of pg_attribute was written by a transaction of number `{since}` or a later one.
 /// `xmin` has the lower half of such a number: what it says is right while fewer than 2^31 transactions have begun since, and
 /// all columns are given once there are half as many. Numbers from before that pass for later ones do no harm.
+///
+/// Those that were dropped are told too, without their names: of a relation that has no other column by now, they are what
+/// says that it has changed.
 pub(super) const COLUMNS_SINCE: &str = columns!(
+    "case when a.attisdropped then '' else a.attname::text end",
     " and a.attrelid = any (array(select b.attrelid from pg_catalog.pg_attribute b \
      where ((b.xmin::text::pg_catalog.int8 - {since}) & 4294967295) < 2147483648 \
      or (select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::pg_catalog.int8 - {since} > 1073741824)))"
@@ -126,7 +131,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         name: "snapshot",
         sql: "select pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text",
     },
-    CatalogQuery { name: "columns", sql: columns!("") },
+    CatalogQuery { name: "columns", sql: columns!("a.attname::text", " and not a.attisdropped") },
     CatalogQuery {
         name: "inherits",
         sql: "select inhrelid::text, inhparent::text from pg_catalog.pg_inherits",
@@ -166,13 +171,20 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         name: "generated",
+        // Up to 14 it is the column that depends on those that it is computed from (heap.c, `StoreAttrDefault`).
         sql: "select ad.adrelid::text, ad.adnum::text, d.refobjsubid::text \
               from pg_catalog.pg_attrdef ad \
               join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid and a.attnum = ad.adnum \
-              join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
-              and d.objid = ad.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              join pg_catalog.pg_depend d on ((d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = ad.oid) \
+              or (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = ad.adrelid \
+              and d.objsubid = ad.adnum)) and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               and d.refobjid = ad.adrelid and d.refobjsubid not in (0, ad.adnum) \
               where a.attgenerated <> ''",
+    },
+    CatalogQuery {
+        // Columns of which pg_attribute itself has a value, which rows show that are older than the column.
+        name: "missing_values",
+        sql: "select a.attrelid::text, a.attnum::text from pg_catalog.pg_attribute a where a.atthasmissing and a.attrelid >= 16384",
     },
     CatalogQuery {
         name: "unique_indexes",
@@ -206,11 +218,13 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             locked!(),
             " select ad.adrelid::text, case when ",
             unreadable!("ad.adrelid"),
-            " then '?' else coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?') end, (c.objid is not null)::text, case a.attgenerated when '' then 'default' else 'generated' end \
+            " then '?' else coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?') end, (c.objid is not null or g.calls)::text, case a.attgenerated when '' then 'default' else 'generated' end \
               from pg_catalog.pg_attrdef ad join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid \
               and a.attnum = ad.adnum left join calls c on c.objid = ad.oid \
               and c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
-              where c.objid is not null or ad.adbin::text like '%:funcid %' \
+              cross join lateral (select a.attgenerated <> '' and exists (select from calls o where o.objid = ad.adrelid \
+              and o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass) as calls) g \
+              where c.objid is not null or g.calls or ad.adbin::text like '%:funcid %' \
               union all select k.conrelid::text, case when ",
             unreadable!("k.conrelid"),
             " then '?' else coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?') end, (c.objid is not null)::text, 'check' \
@@ -431,12 +445,17 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               union all select 'index' from pg_catalog.pg_index i where not i.indimmediate \
               and (i.indexprs is not null or i.indpred is not null) limit 1",
     },
-    // With who may use them: the effective search path leaves out what may not be used.
+    // With who may use them: the effective search path leaves out what may not be used. As whom somebody may is said of all
+    // roles, under no name.
     CatalogQuery {
         name: "schemas",
         sql: "select n.nspname::text, coalesce((select pg_catalog.string_agg(distinct a.grantee::text, ',') \
               from pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a \
-              where a.privilege_type = 'USAGE'), '') from pg_catalog.pg_namespace n",
+              where a.privilege_type = 'USAGE'), '') from pg_catalog.pg_namespace n \
+              union all select '', pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat( \
+              (select pg_catalog.string_agg(m::text, ',' order by m.roleid, m.member, m::text) from pg_catalog.pg_auth_members m), \
+              (select pg_catalog.string_agg(pg_catalog.concat(r.oid, r.rolsuper, r.rolinherit), ',' order by r.oid) \
+              from pg_catalog.pg_roles r)), 'UTF8')), 'hex')",
     },
 ];
 
@@ -520,6 +539,10 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = concat!(
         "oid::pg_catalog.int8",
         "pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'"
     ),
+    ", ",
+    versions!("roleid::pg_catalog.int8 * 4294967296 + member::pg_catalog.int8", "pg_auth_members"),
+    ", (select pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(oid, rolsuper, rolinherit), 0)) \
+     from pg_catalog.pg_roles)",
     "), ",
     versions!(
         "oid::pg_catalog.int8",

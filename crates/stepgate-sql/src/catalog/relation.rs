@@ -56,6 +56,8 @@ pub(crate) struct Relation {
     /// What reading it runs: its policies and, where a literal becomes a value of one of its columns' types, the checks of
     /// domains.
     pub(crate) on_read: Vec<Arc<Body>>,
+    /// Of that, what its columns' types run.
+    pub(crate) on_literal: Vec<Arc<Body>>,
     /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
     pub(crate) bounded: bool,
     /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.

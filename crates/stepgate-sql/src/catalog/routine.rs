@@ -1,14 +1,22 @@
 //! Code that somebody defined: functions, and expressions that run by themselves.
 
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::lexer::{self, Numbers};
+
+/// The most bodies that are known of one view, type or function: a statement that runs more is not read to its end
+/// either (`budget.rs`).
+pub(super) const MAX_GATHERED: usize = 512;
 
 /// A function outside pg_catalog, or what else runs: a domain's checks, a table's defaults.
 #[derive(Debug, Default)]
 pub(crate) struct Routine {
     /// It may return many rows.
     pub(crate) returns_set: bool,
+    /// It is given what it returned before: an aggregate.
+    pub(crate) goes_on: bool,
     /// What runs, where all of that can be read.
     pub(crate) code: Option<Vec<Arc<Body>>>,
 }
@@ -21,7 +29,9 @@ pub(crate) struct Body {
     /// The function's name, by which its arguments may be qualified.
     pub(crate) function: String,
     /// Names of its arguments: a name that finds no column may mean one.
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Arc<[String]>,
+    /// While it runs, the path is its function's own, and not known: what it calls finds its names by that.
+    pub(crate) pins_path: bool,
     /// Of a function in PL/pgSQL, whose plans outlive the statement.
     pub(crate) is_plpgsql: bool,
 }
@@ -31,8 +41,8 @@ pub(crate) struct Body {
 pub(crate) enum Path {
     /// Under the caller's search path.
     Caller,
-    /// Under one of its own: it is SECURITY DEFINER (whose `"$user"` and rights to schemas are the owner's), or pins a
-    /// path (in which temporary objects come first, and schemas without USAGE are skipped).
+    /// Under one of its own, which is not known: it is SECURITY DEFINER (whose `"$user"` and rights to schemas are the
+    /// owner's), or pins a path (in which temporary objects come first, and schemas without USAGE are skipped).
     Own,
     /// They were bound when it was made, and are printed as seen from pg_catalog: all others have their schema.
     #[default]
@@ -40,27 +50,98 @@ pub(crate) enum Path {
 }
 
 impl Body {
-    /// Adds those that are not there already. Each partition has a copy of its parent's.
-    pub(crate) fn merge(all: &mut Vec<Arc<Self>>, more: &[Arc<Self>]) {
+    /// Code of which nothing is known: no reader takes its text.
+    fn unknown() -> Arc<Self> {
+        Arc::new(Self { text: "?".to_owned(), ..Self::default() })
+    }
+
+    /// Adds those that are not there already, by what they say: each partition has a copy of its parent's. Of too many,
+    /// nothing is known.
+    pub(crate) fn merge<'b>(all: &mut Vec<Arc<Self>>, more: impl IntoIterator<Item = &'b Arc<Self>>) {
+        let mut known: HashSet<Same> = all.iter().map(|body| Same(Arc::clone(body))).collect();
         for body in more {
-            let is_same = |it: &Arc<Self>| {
-                Arc::ptr_eq(it, body) || (it.text == body.text && it.arguments == body.arguments)
-            };
-            if !all.iter().any(is_same) {
-                all.push(Arc::clone(body));
+            if !known.insert(Same(Arc::clone(body))) {
+                continue;
             }
+            if known.len() > MAX_GATHERED {
+                *all = vec![Self::unknown()];
+                return;
+            }
+            all.push(Arc::clone(body));
         }
+    }
+
+    /// The same, run under a path that is not known.
+    pub(crate) fn pinned(body: &Arc<Self>) -> Arc<Self> {
+        let Self { text, path, function, arguments, pins_path: _, is_plpgsql } = body.as_ref();
+        let (text, function, arguments) = (text.clone(), function.clone(), Arc::clone(arguments));
+        Arc::new(Self { text, path: *path, function, arguments, pins_path: true, is_plpgsql: *is_plpgsql })
+    }
+}
+
+/// A body by what it says.
+struct Same(Arc<Body>);
+
+impl PartialEq for Same {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.0.path, it.0.pins_path, it.0.is_plpgsql);
+        of(self) == of(other)
+            && self.0.text == other.0.text
+            && self.0.function == other.0.function
+            && self.0.arguments == other.0.arguments
+    }
+}
+
+impl Eq for Same {}
+
+impl Hash for Same {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+    }
+}
+
+/// Code that is gathered along many ways, each body once. Of too many, nothing is known: views upon views, or types
+/// made of types, would have as many ways as anybody likes.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Gathered {
+    bodies: Vec<Arc<Body>>,
+    known: HashSet<*const Body>,
+}
+
+impl Gathered {
+    pub(super) fn add<'b>(&mut self, more: impl IntoIterator<Item = &'b Arc<Body>>) {
+        for body in more {
+            if self.known.len() > MAX_GATHERED {
+                return;
+            }
+            if !self.known.insert(Arc::as_ptr(body)) {
+                continue;
+            }
+            if self.known.len() > MAX_GATHERED {
+                self.bodies = vec![Body::unknown()];
+                return;
+            }
+            self.bodies.push(Arc::clone(body));
+        }
+    }
+
+    pub(super) fn bodies(&self) -> &[Arc<Body>] {
+        &self.bodies
+    }
+
+    pub(super) fn into_bodies(self) -> Vec<Arc<Body>> {
+        self.bodies
     }
 }
 
 impl Routine {
     /// An expression as the server prints it; `names` are columns or arguments in it.
-    pub(crate) fn expression(text: &str, names: Vec<String>) -> Arc<Body> {
-        Arc::new(Body { text: format!("select {text}"), arguments: names, ..Body::default() })
+    pub(crate) fn expression(text: &str, names: impl Into<Arc<[String]>>) -> Arc<Body> {
+        Arc::new(Body { text: format!("select {text}"), arguments: names.into(), ..Body::default() })
     }
 
     pub(crate) fn of(code: Vec<Arc<Body>>) -> Self {
-        Self { returns_set: false, code: Some(code) }
+        Self { code: Some(code), ..Self::default() }
     }
 }
 

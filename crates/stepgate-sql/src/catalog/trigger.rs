@@ -127,7 +127,7 @@ pub(crate) fn of_server(function: &str, arguments: &str, columns: &[&str]) -> Op
 
 impl Step {
     pub(super) fn new(act: Act, events: u16, text: String, path: Path) -> Self {
-        let arguments = VARIABLES.map(str::to_owned).to_vec();
+        let arguments = VARIABLES.map(str::to_owned).into();
         let body = Body { text, path, arguments, is_plpgsql: true, ..Body::default() };
         Self { act, events, body: Arc::new(body) }
     }

@@ -3,10 +3,11 @@
 //! pg_depend alone is not enough: it does not record columns of whole rows, nor anything of pg_catalog
 //! (`src/backend/catalog/dependency.c`).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::routine::Body;
+use super::routine::{Body, Gathered};
 use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::builtin;
 use crate::lexer::{self, Numbers, TokenKind};
@@ -15,6 +16,10 @@ use crate::walk::{self, ViewColumn, ViewColumns};
 /// Views upon views deeper than this are doubtful. The server has no such limit, people have.
 const MAX_DEPTH: usize = 64;
 
+/// How much may be taken over from view to view in all: each may name all others. What is left then is doubtful, or not
+/// told column by column.
+const MAX_TAKEN: usize = 10_000_000;
+
 /// One view, as the catalog describes it.
 pub(super) struct View {
     definition: Arc<str>,
@@ -22,18 +27,18 @@ pub(super) struct View {
     /// Identifiers of the definition.
     words: HashSet<String>,
     /// Functions of somebody's own that it calls, and checks of types.
-    code: Vec<Arc<Body>>,
+    code: Gathered,
     /// The definition names a whole row (`p.*`; stars of a select list are stored expanded).
     whole_rows: bool,
     doubtful: bool,
 }
 
 /// What a view reads, views seen through.
-#[derive(Default, Clone)]
+#[derive(Default)]
 pub(super) struct Seen {
     pub(super) columns: BTreeSet<ColumnRef>,
     pub(super) relations: BTreeSet<RelationIndex>,
-    pub(super) code: Vec<Arc<Body>>,
+    pub(super) code: Gathered,
     pub(super) doubtful: bool,
 }
 
@@ -45,7 +50,7 @@ impl View {
             definition: Arc::clone(&definition),
             depends,
             words: HashSet::new(),
-            code: Vec::new(),
+            code: Gathered::default(),
             whole_rows: false,
             doubtful: false,
         };
@@ -57,6 +62,7 @@ impl View {
             return view;
         };
         let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
+        let mut has_secrets = false;
         for at in 0..tokens.len() {
             let after_dot = at > 0 && kind(at - 1).is_some_and(|kind| kind.is_punct(b'.'));
             let before_paren = kind(at + 1).is_some_and(|kind| kind.is_punct(b'('));
@@ -80,20 +86,24 @@ impl View {
                     // A qualified operator, or a relation of the server that is not harmless.
                     view.doubtful |= word == "operator" && before_paren;
                     view.doubtful |= word == "information_schema";
-                    view.doubtful |= catalog.find("pg_catalog", word).is_some()
-                        && (!builtin::harmless_relation(word) || !builtin::secret_columns(word).is_empty());
+                    let of_server = catalog.find("pg_catalog", word).is_some();
+                    view.doubtful |= of_server && !builtin::harmless_relation(word);
+                    has_secrets |= of_server && !builtin::secret_columns(word).is_empty();
+                    has_secrets |= of_server && word == builtin::MISSING_VALUES.0;
                     view.words.insert(word.to_string());
                 }
                 _ => {}
             }
         }
+        // pg_depend has nothing of pg_catalog: which columns it names, only its text tells.
+        view.doubtful |= has_secrets && walk::view(&definition, catalog).is_none_or(|it| it.shows_secrets);
         view
     }
 
     /// Notes code that it runs; a doubt where that is not known.
     fn runs(&mut self, code: Option<Vec<Option<&Vec<Arc<Body>>>>>) {
         match code.and_then(|code| code.into_iter().collect::<Option<Vec<_>>>()) {
-            Some(code) => self.code.extend(code.into_iter().flatten().cloned()),
+            Some(code) => self.code.add(code.into_iter().flatten()),
             None => self.doubtful = true,
         }
     }
@@ -120,59 +130,80 @@ fn names_cte(tokens: &[lexer::Token<'_>], at: usize) -> bool {
 pub(super) fn see_through(
     views: &HashMap<RelationIndex, View>,
     catalog: &Catalog,
-) -> HashMap<RelationIndex, Seen> {
-    let mut seen = HashMap::new();
-    for view in views.keys() {
-        see(*view, views, catalog, &mut seen, 0);
+) -> HashMap<RelationIndex, Rc<Seen>> {
+    let mut seeing = Seeing { views, catalog, done: HashMap::new(), room: MAX_TAKEN };
+    // Always in the same order, so that the same ones are doubtful.
+    let each: BTreeSet<_> = views.keys().collect();
+    for view in each {
+        seeing.see(*view, 0);
     }
-    seen
+    seeing.done
 }
 
-fn see(
-    at: RelationIndex,
-    views: &HashMap<RelationIndex, View>,
-    catalog: &Catalog,
-    done: &mut HashMap<RelationIndex, Seen>,
-    depth: usize,
-) -> Seen {
-    if let Some(seen) = done.get(&at) {
-        return seen.clone();
-    }
-    let Some(view) = views.get(&at).filter(|_| depth < MAX_DEPTH) else {
-        return Seen { doubtful: true, ..Seen::default() };
-    };
-    let mut seen = Seen { doubtful: view.doubtful, code: view.code.clone(), ..Seen::default() };
-    for (on, attnum) in &view.depends {
-        let Some(relation) = catalog.relation(*on) else { continue };
-        if relation.kind == RelationKind::View && !relation.is_system() {
-            let below = see(*on, views, catalog, done, depth + 1);
-            seen.columns.extend(below.columns);
-            seen.relations.extend(below.relations);
-            seen.code.extend(below.code);
-            seen.doubtful |= below.doubtful;
-        } else if relation.is_base() {
-            seen.relations.insert(*on);
-            if relation.kind == RelationKind::MaterialisedView {
-                let below = see(*on, views, catalog, done, depth + 1);
-                seen.doubtful |= below.doubtful;
-                seen.code.extend(below.code);
+/// Views being seen through.
+struct Seeing<'a> {
+    views: &'a HashMap<RelationIndex, View>,
+    catalog: &'a Catalog,
+    done: HashMap<RelationIndex, Rc<Seen>>,
+    /// What may be taken over yet.
+    room: usize,
+}
+
+impl Seeing<'_> {
+    fn see(&mut self, at: RelationIndex, depth: usize) -> Rc<Seen> {
+        if let Some(seen) = self.done.get(&at) {
+            return Rc::clone(seen);
+        }
+        let Some(view) = self.views.get(&at).filter(|_| depth < MAX_DEPTH) else {
+            return Rc::new(Seen { doubtful: true, ..Seen::default() });
+        };
+        let mut seen = Seen { doubtful: view.doubtful, code: view.code.clone(), ..Seen::default() };
+        // A row for each column of what it names: each of these is looked at once.
+        for (on, numbers) in view.beneath() {
+            let Some(relation) = self.catalog.relation(on) else { continue };
+            let is_view = relation.kind == RelationKind::View && !relation.is_system();
+            let is_filled = relation.kind == RelationKind::MaterialisedView && relation.is_base();
+            if is_view || is_filled {
+                let below = self.see(on, depth + 1);
+                let takes = self.takes(&below);
+                seen.doubtful |= below.doubtful || !takes;
+                seen.code.add(below.code.bodies());
+                if is_view && takes {
+                    seen.columns.extend(&below.columns);
+                    seen.relations.extend(&below.relations);
+                }
             }
-            for (position, column) in relation.columns.iter().enumerate() {
-                if view.whole_rows || column.number == *attnum || view.words.contains(&column.name) {
-                    seen.columns.insert((*on, position));
+            if relation.is_base() {
+                seen.relations.insert(on);
+                for (position, column) in relation.columns.iter().enumerate() {
+                    let is_named = numbers.contains(&column.number) || view.words.contains(&column.name);
+                    if view.whole_rows || is_named {
+                        seen.columns.insert((on, position));
+                    }
                 }
             }
         }
+        let seen = Rc::new(seen);
+        self.done.insert(at, Rc::clone(&seen));
+        seen
     }
-    done.insert(at, seen.clone());
-    seen
+
+    /// Whether there is room for all of that.
+    fn takes(&mut self, below: &Seen) -> bool {
+        let size = below.columns.len() + below.relations.len() + below.code.bodies().len();
+        let left = self.room.checked_sub(size);
+        self.room = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 /// Tells the columns of views apart, where that is certain.
 pub(super) fn split(views: &HashMap<RelationIndex, View>, catalog: &mut Catalog) {
     let mut done = HashSet::new();
-    for view in views.keys() {
-        split_one(*view, views, catalog, &mut done, 0);
+    let mut room = MAX_TAKEN;
+    let each: BTreeSet<_> = views.keys().collect();
+    for view in each {
+        split_one(*view, views, catalog, &mut done, &mut room, 0);
     }
 }
 
@@ -182,19 +213,25 @@ fn split_one(
     views: &HashMap<RelationIndex, View>,
     catalog: &mut Catalog,
     done: &mut HashSet<RelationIndex>,
+    room: &mut usize,
     depth: usize,
 ) {
     let Some(view) = views.get(&at).filter(|_| depth < MAX_DEPTH) else { return };
     if !done.insert(at) {
         return;
     }
-    for (on, _) in &view.depends {
-        split_one(*on, views, catalog, done, depth + 1);
+    for (on, _) in view.beneath() {
+        split_one(on, views, catalog, done, room, depth + 1);
+    }
+    if *room == 0 {
+        return;
     }
     let Some(columns) = walk::view(&view.definition, catalog).filter(|it| view.is_covered(it, catalog))
     else {
         return;
     };
+    // What one reads besides what it shows, whoever is made from it has, too.
+    *room = room.saturating_sub(columns.size());
     let Some(relation) = catalog.relations.get_mut(at) else { return };
     if relation.columns.len() != columns.each.len() {
         return;
@@ -210,6 +247,15 @@ fn split_one(
 }
 
 impl View {
+    /// What it names, as pg_depend has it: each relation once, with the numbers of its columns.
+    fn beneath(&self) -> BTreeMap<RelationIndex, HashSet<i32>> {
+        let mut beneath: BTreeMap<RelationIndex, HashSet<i32>> = BTreeMap::new();
+        for (on, number) in &self.depends {
+            beneath.entry(*on).or_default().insert(*number);
+        }
+        beneath
+    }
+
     /// Whether every column that pg_depend says the definition names was found in it.
     fn is_covered(&self, found: &ViewColumns, catalog: &Catalog) -> bool {
         let all: HashSet<&ColumnRef> =
@@ -222,5 +268,95 @@ impl View {
                 || position.is_some_and(|position| all.contains(&(*on, position)))
         };
         !self.whole_rows && self.depends.iter().all(is_found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use stepgate_testkit::Cluster;
+
+    use super::super::{CATALOG_QUERIES, Rows};
+    use super::*;
+
+    /// What the server answers now, with marks that are in no text of these tests.
+    fn read(cluster: &Cluster) -> Catalog {
+        let answers = CATALOG_QUERIES.iter().map(|query| {
+            let sql = format!("set search_path = pg_catalog; {}", query.sql);
+            let output = cluster
+                .psql_command("shop")
+                .args(["-qAt", "-F", "\u{1f}", "-R", "\u{1e}", "-P", "null=\u{1d}", "-c", &sql])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout).unwrap();
+            let text = text.strip_suffix('\n').unwrap_or(&text);
+            let text = text.strip_suffix('\u{1e}').unwrap_or(text);
+            let value = |value: &str| (value != "\u{1d}").then(|| value.to_owned());
+            let rows = text.split('\u{1e}').filter(|row| !row.is_empty());
+            let rows: Rows = rows.map(|row| row.split('\u{1f}').map(value).collect::<Vec<_>>()).collect();
+            (query.name, rows)
+        });
+        Catalog::from_rows(&answers.collect::<Vec<_>>()).unwrap()
+    }
+
+    fn shop(schema: &str) -> Catalog {
+        let cluster = Cluster::start().unwrap();
+        cluster.create_database("shop").unwrap();
+        cluster.load("shop", schema).unwrap();
+        read(&cluster)
+    }
+
+    fn view<'c>(catalog: &'c Catalog, name: &str) -> &'c super::super::Relation {
+        catalog.relation(catalog.find("public", name).unwrap()).unwrap()
+    }
+
+    /// A chain of them was read once for each column of each: as often as columns to the power of its length.
+    #[test]
+    fn views_upon_views_of_many_columns_take_over_what_is_beneath_them_once() {
+        let columns: Vec<String> = (0..100).map(|at| format!("c{at}")).collect();
+        let made: Vec<String> = columns.iter().map(|column| format!("f(t.id) as {column}")).collect();
+        let mut schema = format!(
+            "create table t (id int, secret text);
+             create function f(n int) returns text language sql as 'select secret from public.t where id = $1';
+             create view v0 as select {} from t;",
+            made.join(", ")
+        );
+        for at in 1..64 {
+            let _ = write!(schema, "create view v{at} as select {} from v{};", columns.join(", "), at - 1);
+        }
+        // And each of some with all that came before it.
+        schema.push_str("create view w0 as select c0 as c from v0;");
+        for at in 1..40 {
+            let all: Vec<String> = (0..at).map(|below| format!("w{below}")).collect();
+            let _ = write!(schema, "create view w{at} as select w0.c from {};", all.join(", "));
+        }
+        let catalog = shop(&schema);
+        for name in (0..64).map(|at| format!("v{at}")).chain((0..40).map(|at| format!("w{at}"))) {
+            let view = view(&catalog, &name);
+            assert_eq!(view.on_show.len(), 1, "{name}");
+            assert!(!view.doubtful, "{name}");
+            assert!(view.reads.len() <= 2 * 100, "{name}: {}", view.reads.len());
+            assert_eq!(view.reads_relations.len(), 1, "{name}");
+        }
+    }
+
+    /// What a type checks, all types have that are made of it.
+    #[test]
+    fn of_more_code_than_anybody_reads_nothing_is_known() {
+        let mut schema =
+            String::from("create function f(t text) returns boolean language sql as 'select true';");
+        for at in 0..600 {
+            let _ = write!(schema, "create domain d{at} as text check (f(value));");
+        }
+        let fields: Vec<String> = (0..600).map(|at| format!("c{at} d{at}")).collect();
+        let _ =
+            write!(schema, "create table wide ({}); create table narrow (c d0, d d0[]);", fields.join(", "));
+        let catalog = shop(&schema);
+        let wide = view(&catalog, "wide");
+        assert_eq!((wide.on_check.len(), wide.on_read.len(), wide.on_literal.len()), (1, 1, 1));
+        assert_eq!(wide.on_check[0].text, "?");
+        assert_eq!(view(&catalog, "narrow").on_check.len(), 1);
     }
 }

@@ -39,6 +39,8 @@ pub(super) fn is_control(node: Node<'_>) -> bool {
         | Node::AlterDatabaseSetStmt(_) => true,
         Node::RenameStmt(it) => is_of_control(it.rename_type),
         Node::DropStmt(it) => is_of_control(it.remove_type),
+        // What is made in it stands in the same statement, and who may use that.
+        Node::CreateSchemaStmt(it) => it.schema_elts().iter().any(is_control),
         Node::AlterTableStmt(it) => it.cmds().iter().any(|command| match command {
             Node::AlterTableCmd(command) => matches!(
                 command.subtype,

@@ -9,7 +9,7 @@ use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::facts::{Created, Facts, Sink, SinkKind};
 use crate::grammar;
 use crate::lexer::{Token, TokenKind};
-use crate::taint::{Flow, TEMPORARY};
+use crate::taint::{Flow, TEMPORARY, remembered};
 use crate::walk;
 
 /// CREATE.
@@ -114,6 +114,9 @@ fn holds(made: Made, before: Words<'_, '_>, query: Words<'_, '_>, context: Conte
 /// Notes what the statement makes: as far as its columns are certain, and what it holds in any case.
 pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, facts: &mut Facts) {
     let Made { name, temporary, view, renamed } = made;
+    let temporary = temporary || is_among_temporary(&name);
+    // A materialized view is one that is filled.
+    let view_alone = view && !matches!(context.node, Some(Node::CreateTableAsStmt(_)));
     let columns = result.names.clone().and_then(|mut columns| {
         for (column, name) in columns.iter_mut().zip(renamed) {
             *column = Some(name);
@@ -128,7 +131,7 @@ pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, fact
         }
         _ => flow.all = output.map(|(column, _)| column.clone()).collect(),
     }
-    if !view {
+    if !view_alone {
         for relation in targets(&name, temporary, context) {
             facts.flows.insert(relation, flow.clone());
         }
@@ -136,6 +139,11 @@ pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, fact
     let holds = result.from.clone();
     let sure = temporary || !context.node.is_some_and(is_if_absent);
     facts.effect.creates = columns.map(|columns| Created { name, view, temporary, sure, columns, holds });
+}
+
+/// Whether what is made by that name is temporary, without a word that says so (namespace.c, `RangeVarAdjustRelationPersistence`).
+pub(super) fn is_among_temporary(name: &[String]) -> bool {
+    matches!(name, [.., schema, _] if remembered(schema) == TEMPORARY)
 }
 
 /// Whether a statement makes nothing where something of that name is there already.
@@ -150,7 +158,6 @@ pub(super) fn written(name: &[String], context: Context<'_>, moved: bool) -> Vec
     let path = session.search_path.as_ref().filter(|_| !moved);
     let found = |name: &String| path?.iter().find(|schema| catalog.find(schema, name).is_some());
     let (schema, name) = match name {
-        [.., schema, name] if schema.starts_with("pg_temp") => (TEMPORARY, name),
         [.., schema, name] => (schema.as_str(), name),
         // Found first, unless something else has its name.
         [name] if session.temporaries.contains(name) && !catalog.is_named_elsewhere(name) => {
@@ -159,7 +166,7 @@ pub(super) fn written(name: &[String], context: Context<'_>, moved: bool) -> Vec
         [name] => (found(name).map_or("", String::as_str), name),
         [] => return Vec::new(),
     };
-    let mut all = vec![RelationName::new(schema, name)];
+    let mut all = vec![RelationName::new(remembered(schema), name)];
     all.extend(catalog.beneath_views(name));
     all
 }
@@ -175,9 +182,7 @@ fn targets(name: &[String], temporary: bool, context: Context<'_>) -> Vec<Relati
             let schema = first.map_or("", String::as_str);
             vec![RelationName::new(schema, name), RelationName::new(TEMPORARY, name)]
         }
-        [schema, name] if temporary || schema.starts_with("pg_temp") => {
-            vec![RelationName::new(TEMPORARY, name)]
-        }
+        [.., _, name] if temporary => vec![RelationName::new(TEMPORARY, name)],
         [.., schema, name] => vec![RelationName::new(schema, name)],
         [] => Vec::new(),
     }

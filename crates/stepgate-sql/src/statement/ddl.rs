@@ -8,6 +8,7 @@ use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, DropStmt, IndexStmt, TypeName};
 use pg_raw_parse::raw::{AlterTableType, ConstrType, DropBehavior, ObjectType};
 
+use super::create::is_among_temporary;
 use super::{Context, rename, routine, statement_doubt};
 use crate::builtin;
 use crate::catalog::{Catalog, UserCasts};
@@ -168,7 +169,8 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
             _ => return None,
         }
     }
-    let temporary = table.relation()?.relpersistence == b't'.cast_signed();
+    let relation = table.relation()?;
+    let temporary = relation.relpersistence == b't'.cast_signed() || is_among_temporary(&name(relation));
     Some(alone.then(|| table.relation()).flatten().map(|relation| Created {
         name: name(relation),
         view: false,

@@ -37,6 +37,8 @@ pub(crate) struct Context<'c> {
     pub(crate) body: Within<'c>,
     /// The statement in PostgreSQL's own reading.
     pub(crate) node: Option<Node<'c>>,
+    /// It is run, and not only planned.
+    pub(crate) executes: bool,
 }
 
 /// The function in whose body a statement stands.
@@ -109,7 +111,8 @@ fn plain(facts: &mut Facts, kind: Kind) {
 fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     if context.node.is_some_and(control::is_control) {
         facts.effect.session = true;
-        facts.effect.catalog = true;
+        // As whom statements run makes no objects, and none others.
+        facts.effect.catalog = !matches!(context.node, Some(Node::VariableSetStmt(_)));
         return plain(facts, Kind::Control);
     }
     match words.word(0).unwrap_or_default() {
@@ -260,7 +263,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
             let read = walk::Read { statement: &statement, literals: &literals };
             let asked = walk::Asked { may_set, stores, operators: &operators(words, catalog) };
             let result = walk::statement(read, context, &asked, facts);
-            if let Some(into) = context.node.and_then(grammar::into) {
+            if let Some(into) = context.node.and_then(grammar::into).filter(|_| context.executes) {
                 let temporary = into.relpersistence == b't'.cast_signed();
                 let made = Made { name: grammar::name(into), temporary, view: false, renamed: Vec::new() };
                 create::made(made, &result, context, facts);
@@ -311,7 +314,7 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         }
     }
     let executes = context.node.is_some_and(executes);
-    let context = Context { node: context.node.and_then(explained), ..context };
+    let context = Context { node: context.node.and_then(explained), executes, ..context };
     match rest.word(0) {
         Some("execute") => dynamic(facts, Kind::Explain),
         // It makes nothing unless it runs.
@@ -326,10 +329,8 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let makes = executes && (facts.kind == Kind::Ddl || context.node.and_then(grammar::into).is_some());
     facts.kind = if makes { Kind::Ddl } else { Kind::Explain };
     facts.bulk = BulkShape::None;
-    if !executes {
-        facts.flows.clear();
-        facts.effect.creates = None;
-    } else if !facts.sinks.is_empty() {
+    // A plan runs code, which may store something.
+    if !facts.sinks.is_empty() && (executes || !facts.flows.is_empty()) {
         // Its command tag tells of no rows, also where it makes a table, or is what EXECUTE goes on with.
         facts.sinks.insert(crate::Sink { kind: crate::SinkKind::Rows, relation: None });
     }

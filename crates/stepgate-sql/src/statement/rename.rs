@@ -23,7 +23,7 @@ use crate::builtin;
 use crate::catalog::RelationIndex;
 use crate::facts::Facts;
 use crate::grammar::name;
-use crate::taint::{Flow, TEMPORARY};
+use crate::taint::{Flow, TEMPORARY, remembered};
 
 /// RENAME. None: it is not known what that does.
 pub(super) fn renames(rename: &RenameStmt, context: Context<'_>, facts: &mut Facts) -> Option<()> {
@@ -161,6 +161,10 @@ fn found(name: &[String], context: Context<'_>) -> Option<RelationIndex> {
     let path = session.search_path.as_ref()?;
     match name {
         [name] => path.iter().find_map(|schema| catalog.find(schema, name)),
+        [.., schema, name] if schema == TEMPORARY => {
+            let own = path.iter().filter(|schema| remembered(schema) == TEMPORARY);
+            own.filter_map(|schema| catalog.find(schema, name)).next()
+        }
         [.., schema, name] => catalog.find(schema, name),
         [] => None,
     }
@@ -198,17 +202,17 @@ fn moved(context: Context<'_>) -> Option<Vec<(RelationName, Flow)>> {
         _ => return None,
     };
     let schema = schema.unwrap_or_else(|| schema_of(&from, context));
-    Some(vec![(RelationName::new(schema, new), held(&from, context))])
+    Some(vec![(RelationName::new(remembered(&schema), new), held(&from, context))])
 }
 
 /// What the relations of a schema hold by names alone. What the catalog has of it is bound by OID.
 fn in_schema(old: &str, new: &str, context: Context<'_>) -> Vec<(RelationName, Flow)> {
-    let stored = stored(context).into_iter().filter(|relation| relation.schema == old);
+    let stored = stored(context).into_iter().filter(|relation| relation.schema == remembered(old));
     stored.map(|relation| (RelationName::new(new, &relation.name), tainted(relation, context))).collect()
 }
 
 /// What a column holds. Those of children are renamed with it: children that the transaction made are known by their
-/// names alone, so every relation counts that has something in a column of that name.
+/// names alone, so every relation counts that has something in a column of that name. So are temporary ones, always.
 fn column(from: &[String], old: &str, new: &str, context: Context<'_>) -> Option<Vec<(RelationName, Flow)>> {
     let of_column = |held: Flow| Flow {
         each: held.each.get(old).map(|sources| (new.to_owned(), sources.clone())).into_iter().collect(),
@@ -224,17 +228,29 @@ fn column(from: &[String], old: &str, new: &str, context: Context<'_>) -> Option
                 .filter(|(_, flow)| !flow.each.is_empty()),
         );
     }
+    let children = temporary_children(from, context).into_iter();
+    all.extend(children.map(|child| (child.clone(), of_column(tainted(&child, context)))));
     Some(all)
 }
 
-/// The schema that a name stands in, as far as it is certain; `""` is any.
+/// The temporary children of a relation, which nothing but their names tells.
+fn temporary_children(of: &[String], context: Context<'_>) -> Vec<RelationName> {
+    let catalog = context.catalog;
+    let parent = found(of, context).and_then(|at| catalog.relation(at));
+    let children = parent.into_iter().flat_map(|parent| &parent.children);
+    let names = children.filter_map(|at| Some(&catalog.relation(*at)?.name.0));
+    let own = names.filter(|name| remembered(&name.schema) == TEMPORARY);
+    own.map(|name| RelationName::new(TEMPORARY, &name.name)).collect()
+}
+
+/// The schema that a name stands in, as it is remembered and as far as it is certain; `""` is any.
 fn schema_of(name: &[String], context: Context<'_>) -> String {
-    match name {
-        [.., schema, _] if schema.starts_with("pg_temp") => TEMPORARY.to_owned(),
+    let schema = match name {
         [.., schema, _] => schema.clone(),
         [name] if is_temporary(name, context) => TEMPORARY.to_owned(),
         _ => certain_schema(name, context).unwrap_or_default(),
-    }
+    };
+    remembered(&schema).to_owned()
 }
 
 /// Whether a name is a temporary relation's and no other's.

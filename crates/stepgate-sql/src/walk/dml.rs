@@ -1,6 +1,7 @@
 //! INSERT, UPDATE, DELETE and COPY: what they write, what they read on the way, and what their errors tell.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -8,7 +9,7 @@ use sqlparser::ast::{
     OnConflict, OnConflictAction, OnInsert, SelectItem, SetExpr, Statement, TableFactor, TableObject, Update,
     UpdateTableFromKind,
 };
-use stepgate_types::Kind;
+use stepgate_types::{ColumnName, Kind, RelationName};
 
 use super::Walker;
 use super::compare::SOMEHOW;
@@ -20,6 +21,7 @@ use crate::catalog::trigger;
 use crate::catalog::{ColumnRef, Relation, RelationIndex, RelationKind};
 use crate::facts::{Sink, SinkKind};
 use crate::marker;
+use crate::taint::Flow;
 
 impl Walker<'_> {
     /// An INSERT, UPDATE or DELETE, on its own or within a WITH.
@@ -510,5 +512,24 @@ impl Walker<'_> {
         self.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
         let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
         self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
+    }
+
+    /// What REFRESH stores: what the columns are taken from now. They keep it though a view that they are made of is
+    /// replaced by another before any catalog has shown it.
+    pub(super) fn refreshed(&self, name: &[String]) -> Option<(RelationName, Flow)> {
+        let relation = self.relation(self.lookup(name))?;
+        let whole = if relation.split { &[][..] } else { relation.reads.as_slice() };
+        let by = |base: &dyn Fn(&[ColumnRef]) -> BTreeSet<ColumnName>| {
+            let each = relation.columns.iter().map(|column| (column.name.clone(), base(&column.reads)));
+            Flow { each: each.collect(), all: base(whole), unknown: false }
+        };
+        let led = by(&|columns| self.base_columns(columns.iter().copied()));
+        // Of a hundred partitions, there is no room for each: then as the definition names them.
+        let flow = if led.is_narrow() {
+            led
+        } else {
+            by(&|columns| columns.iter().filter_map(|column| self.catalog.base_column(*column)).collect())
+        };
+        Some((relation.name.0.clone(), flow.only(|_| true)?))
     }
 }

@@ -141,17 +141,33 @@ impl Walker<'_> {
 
     /// ON UPDATE CASCADE stores the same in what refers to that column.
     pub(super) fn flow_on(&mut self, index: RelationIndex, at: usize, from: &[ColumnRef]) {
-        let Some(relation) = self.catalog.relation(index) else { return };
-        let cascading = relation.referred.iter().filter(|key| key.on_update == Action::Cascade);
-        let pairs = cascading.flat_map(|key| key.own.iter().zip(&key.theirs));
-        for (_, to) in pairs.filter(|(own, _)| **own == at) {
+        for to in self.cascading(index, at) {
             let known = self.flows.get(&to.0).and_then(|columns| columns.get(&to.1));
-            if known.is_some_and(|known| from.iter().all(|from| known.contains(from) || from == to)) {
+            if known.is_some_and(|known| from.iter().all(|from| known.contains(from) || *from == to)) {
                 continue;
             }
-            self.flow(*to, from.iter().copied());
+            self.flow(to, from.iter().copied());
             self.flow_on(to.0, to.1, from);
         }
+    }
+
+    /// The columns that are written where that one is. A row may be a child's, which others refer to by keys of its own, and
+    /// what they refer to may be computed from the column.
+    fn cascading(&self, index: RelationIndex, at: usize) -> Vec<ColumnRef> {
+        let catalog = self.catalog;
+        let Some(parent) = catalog.relation(index) else { return Vec::new() };
+        let Some(column) = parent.columns.get(at) else { return Vec::new() };
+        let mut all = Vec::new();
+        for member in std::iter::once(index).chain(parent.children.iter().copied()) {
+            let Some(relation) = catalog.relation(member) else { continue };
+            let Some(own) = relation.column(&column.name) else { continue };
+            let is_written =
+                |at: usize| at == own || relation.columns.get(at).is_some_and(|it| it.sources.contains(&own));
+            let keys = relation.referred.iter().filter(|key| key.on_update == Action::Cascade);
+            let pairs = keys.flat_map(|key| key.own.iter().zip(&key.theirs));
+            all.extend(pairs.filter(|(own, _)| is_written(**own)).map(|(_, to)| *to));
+        }
+        all
     }
 
     /// The flows by name. `called`: what functions put out, which may go anywhere.

@@ -160,6 +160,10 @@ impl Walker<'_> {
         if builtin::harmless_writer(name) || notifies || (name == "set_config" && self.may_set) {
             self.writes = true;
         } else if !self.catalog.is_pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {
+            if name == "set_config" {
+                // What it sets is not known, and that it sets something is: whoever executes it later does not say so.
+                self.functions.insert(format!("pg_catalog.{name}"));
+            }
             return self.doubt_function("unknown-function");
         }
         self.returns_sets |= builtin::returns_a_set(name);

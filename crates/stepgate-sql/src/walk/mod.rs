@@ -71,6 +71,7 @@ pub(crate) fn statement(
     walker.body = context.body;
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
+    walker.executes = context.executes;
     // What goes into a new relation is told column by column.
     walker.large.followed = !stores;
     walker.runs_implied(operators);
@@ -200,7 +201,12 @@ pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts)
 pub(crate) fn refresh(name: &[String], context: Context<'_>, facts: &mut Facts) {
     let mut walker = Walker::new(context.catalog, context.session);
     walker.refresh(name);
+    let stores = walker.refreshed(name);
     walker.finish(facts);
+    // Like what made it, it is told apart from what puts rows into a table: no command tag tells of how many.
+    if let Some((relation, flow)) = stores {
+        facts.flows.entry(relation).or_default().add(flow);
+    }
 }
 
 struct Walker<'c> {
@@ -220,6 +226,8 @@ struct Walker<'c> {
     compares_unknown: bool,
     literals: Option<&'c Literals>,
     relations: BTreeSet<RelationIndex>,
+    /// Those of them that stand in its text.
+    named: BTreeSet<RelationIndex>,
     functions: BTreeSet<String>,
     reasons: BTreeSet<Reason>,
     sinks: BTreeSet<Sink>,
@@ -240,6 +248,10 @@ struct Walker<'c> {
     budget: Budget,
     /// Code of somebody's own that runs.
     called: HashMap<Cause, Vec<Arc<Body>>>,
+    /// Some code may be given what it returned before.
+    goes_on: bool,
+    /// It is run, and not only planned.
+    executes: bool,
     /// Triggers that are fired.
     fired: Vec<Fired<'c>>,
     /// The cursor whose current row is written.
@@ -265,6 +277,7 @@ impl<'c> Walker<'c> {
             compares_unknown: false,
             literals: None,
             relations: BTreeSet::new(),
+            named: BTreeSet::new(),
             functions: BTreeSet::new(),
             reasons: BTreeSet::new(),
             sinks: BTreeSet::new(),
@@ -278,6 +291,8 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
+            goes_on: false,
+            executes: true,
             budget: Budget::default(),
             fired: Vec::new(),
             current_of: None,
@@ -325,6 +340,7 @@ impl<'c> Walker<'c> {
     fn finish(mut self, facts: &mut Facts) {
         facts.kind = self.kind;
         facts.through_views |= self.views;
+        facts.named = self.named_apart();
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
         // The first temporary table puts a schema in front of the path.
@@ -332,7 +348,9 @@ impl<'c> Walker<'c> {
         (facts.estimate, facts.estimated_by) = (self.estimate, self.estimated_by);
         facts.bulk = facts.bulk.max(self.bulk);
         facts.functions.extend(self.functions.iter().cloned());
-        facts.sinks.extend(self.sinks.iter().cloned());
+        if self.executes {
+            facts.sinks.extend(self.sinks.iter().cloned());
+        }
         if self.columns.keys().any(|column| self.is_secret(*column)) {
             facts.doubt(Reason { code: "catalog-relation", doubt: Doubt::Statement });
         }
@@ -347,7 +365,8 @@ impl<'c> Walker<'c> {
         self.stores_within |= called.iter().any(|body| !body.read_only);
         // What code shows otherwise than by its value may be what it is given, in a condition too.
         let shows = called.iter().any(|body| body.shown_in().next().is_some());
-        if !self.flows.is_empty() {
+        // Planning runs code, and stores nothing of the statement's own.
+        if !self.flows.is_empty() && self.executes {
             let given = called.iter().flat_map(|body| body.columns.iter());
             let given =
                 given.filter(|(_, uses)| uses.contains(&Use::Output)).map(|(column, _)| column.clone());
@@ -355,7 +374,9 @@ impl<'c> Walker<'c> {
                 facts.flows.entry(relation).or_default().add(flow);
             }
         }
-        if !self.fired.is_empty() && trigger::close(&mut facts.flows).is_none() {
+        // What code stores, its triggers may store elsewhere.
+        let goes_on = !self.fired.is_empty() || (!self.called.is_empty() && facts.flows.len() > 1);
+        if goes_on && trigger::close(&mut facts.flows).is_none() {
             facts.doubt(Reason { code: "too-many-copies", doubt: Doubt::Statement });
         }
         for relation in facts.flows.keys() {
@@ -473,6 +494,10 @@ impl<'c> Walker<'c> {
     fn touch_again(&mut self, column: ColumnRef, uses: Uses) {
         let known = self.columns.entry(column).or_default();
         *known = *known | uses;
+        for shown in self.catalog.missing_values(column).into_iter().flatten() {
+            let known = self.columns.entry(*shown).or_default();
+            *known = *known | uses;
+        }
     }
 
     fn touch_all(&mut self, columns: impl IntoIterator<Item = ColumnRef>, uses: Uses) {
@@ -499,6 +524,7 @@ impl<'c> Walker<'c> {
     /// The relation that a name finds, CTEs apart.
     fn lookup(&self, name: &[String]) -> Option<RelationIndex> {
         match name {
+            [name] if self.is_servers_alone(name) => self.catalog.find("pg_catalog", name),
             [name] => {
                 let path = self.session.search_path.as_ref()?;
                 let mut found = path.iter().filter_map(|schema| self.catalog.find(schema, name));
@@ -512,6 +538,13 @@ impl<'c> Walker<'c> {
             [.., schema, name] => self.catalog.find(schema, name),
             [] => None,
         }
+    }
+
+    /// Whether, in code whose path is not known, a relation's name can mean the server's alone: nobody has another.
+    fn is_servers_alone(&self, name: &str) -> bool {
+        let SessionState { search_path, created, temporaries, .. } = self.session;
+        let in_code = self.body.body.is_some() && search_path.is_none();
+        in_code && created.is_empty() && !temporaries.contains(name) && self.catalog.is_only_of_server(name)
     }
 
     /// Accounts for a relation being read by name, apart from its columns.
@@ -555,6 +588,7 @@ impl<'c> Walker<'c> {
             self.relations.extend(relation.reads_relations.iter().copied());
         } else {
             self.relations.insert(index);
+            self.named.insert(index);
         }
     }
 }

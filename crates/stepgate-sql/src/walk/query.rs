@@ -39,6 +39,7 @@ impl Walker<'_> {
         then: &mut dyn FnMut(&mut Self, Place<'_>) -> T,
     ) -> T {
         let With { with_token: _, recursive, cte_tables } = with;
+        self.goes_on |= *recursive;
         let names: Vec<String> = cte_tables.iter().map(|cte| folded(&cte.alias.name).into_owned()).collect();
         let mut list: Vec<(String, Rc<Output>)> = Vec::with_capacity(cte_tables.len());
         for (at, cte) in cte_tables.iter().enumerate() {

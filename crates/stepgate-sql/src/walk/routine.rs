@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use stepgate_types::{Kind, Use};
+use stepgate_types::{Certainty, ColumnName, Kind, Use};
 
 use super::{Row, Walker};
 use crate::analyze;
@@ -69,6 +69,11 @@ impl Within<'_> {
     }
 }
 
+/// The columns that are used so.
+fn with_use(facts: &Facts, used: Use) -> impl Iterator<Item = &ColumnName> {
+    facts.columns.iter().filter(move |(_, uses)| uses.contains(&used)).map(|(column, _)| column)
+}
+
 impl Walker<'_> {
     /// Accounts for a call of functions that somebody defined. Which of several of one name is called depends on
     /// types that are not known here: so all of them are.
@@ -92,6 +97,8 @@ impl Walker<'_> {
     }
 
     fn runs_routines<'r>(&mut self, cause: Cause, routines: impl IntoIterator<Item = &'r Routine>) {
+        let routines: Vec<_> = routines.into_iter().collect();
+        self.goes_on |= routines.iter().any(|it| it.goes_on);
         let code: Option<Vec<&[Arc<Body>]>> = routines.into_iter().map(|it| it.code.as_deref()).collect();
         match code {
             Some(code) => self.runs(cause, &code.concat()),
@@ -102,7 +109,13 @@ impl Walker<'_> {
     /// Notes that code runs. It is read when this statement is done with, for the stack's sake.
     pub(super) fn runs(&mut self, cause: Cause, code: &[Arc<Body>]) {
         let most = if self.body.depth == 0 { MAX_CALLED } else { MAX_CALLED_WITHIN };
-        if code.is_empty() || self.called.contains_key(&cause) {
+        if code.is_empty() {
+            return;
+        }
+        // Only of a function it is known where it is called.
+        self.goes_on |= !matches!(cause, Cause::Call(..)) && !cause.only_checks();
+        if self.called.contains_key(&cause) {
+            self.goes_on = true;
             return;
         }
         if self.called.len() >= most {
@@ -161,9 +174,15 @@ impl Walker<'_> {
         let mut seen = HashSet::new();
         let mut moves = facts.effect.session;
         let mut by_path = false;
+        let mut again = self.goes_on;
         for (cause, code) in &self.called {
             let kind = (cause.is_unsaid(), cause.only_checks());
-            for body in code.iter().filter(|body| seen.insert((Arc::as_ptr(body), kind))) {
+            for body in code {
+                if !seen.insert((Arc::as_ptr(body), kind)) {
+                    // By another name it is called once more.
+                    again = true;
+                    continue;
+                }
                 let mut facts = self.body_facts(body, None);
                 moves |= facts.effect.session;
                 by_path |= body.path == Path::Caller;
@@ -177,7 +196,14 @@ impl Walker<'_> {
         for (body, _) in &all {
             facts.run(body);
         }
+        facts.parsing_reads |= self.body.depth == 0 && self.parsing_reads();
+        self.stored_by(&all, again, facts);
+        let by_code = (!self.executes).then(|| (facts.flows.clone(), facts.sinks.clone()));
         let (one_moves, one_by_path) = self.triggers(facts);
+        // What is not executed fires none.
+        if let Some(by_code) = by_code {
+            (facts.flows, facts.sinks) = by_code;
+        }
         // What a recursive call is given is not followed into what it writes.
         if facts.reasons.iter().any(|reason| reason.code == RECURSIVE) && !facts.read_only {
             facts.doubt(Reason { code: "unknown-function", doubt: Doubt::Function });
@@ -186,19 +212,46 @@ impl Walker<'_> {
         if (moves || one_moves) && (by_path || one_by_path) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
-        // What a body writes may be its arguments.
-        let writes = |body: &Facts| body.columns.values().any(|uses| uses.contains(&Use::Write));
-        if all.iter().any(|(body, _)| writes(body)) {
-            let arguments = self.base_columns(self.given());
-            let written =
-                all.iter().flat_map(|(body, _)| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
-            for (column, _) in written {
-                let flow = facts.flows.entry(column.relation.clone()).or_default();
-                flow.each.entry(column.column.clone()).or_default().extend(arguments.iter().cloned());
-            }
-        }
         all.retain(|(_, only_checks)| !only_checks);
         all.into_iter().map(|(body, _)| body).collect()
+    }
+
+    /// What bodies write may be their arguments: whatever is taken anywhere in the statement, and the values of other
+    /// bodies. `bodies`: each with whether it only checks; `again`: some may be given what it returned before.
+    fn stored_by(&self, bodies: &[(Facts, bool)], again: bool, facts: &mut Facts) {
+        if !bodies.iter().any(|(body, _)| body.columns.values().any(|uses| uses.contains(&Use::Write))) {
+            return;
+        }
+        let taken = self.columns.iter().filter(|(_, uses)| uses.are_taken()).map(|(column, _)| *column);
+        let taken = self.base_columns(taken);
+        for (at, (body, _)) in bodies.iter().enumerate() {
+            let others = bodies.iter().enumerate().filter(|(other, (_, only_checks))| {
+                // A function that is called once is not given what it returned.
+                !only_checks && (*other != at || again)
+            });
+            let values = others.flat_map(|(_, (other, _))| with_use(other, Use::Output));
+            let arguments: BTreeSet<_> = taken.iter().chain(values).collect();
+            if arguments.is_empty() {
+                continue;
+            }
+            for column in with_use(body, Use::Write) {
+                let flow = facts.flows.entry(column.relation.clone()).or_default();
+                let into = flow.each.entry(column.column.clone()).or_default();
+                into.extend(arguments.iter().copied().cloned());
+            }
+        }
+    }
+
+    /// Whether parsing the statement may read data, or do what is not known: a literal is read as its type when it is parsed
+    /// (parse_coerce.c, `coerce_type`), and of an array, range or row of domains that checks these.
+    fn parsing_reads(&self) -> bool {
+        let named = self.called.iter().filter(|(cause, _)| matches!(cause, Cause::Type(..)));
+        let of_columns = self.relations.iter().filter_map(|index| self.catalog.relation(*index));
+        let mut code = named.flat_map(|(_, code)| code).chain(of_columns.flat_map(|it| &it.on_literal));
+        code.any(|body| {
+            let facts = self.body_facts(body, None);
+            facts.certainty == Certainty::Unknown || !facts.read_only || !facts.columns.is_empty()
+        })
     }
 
     /// What running a body does.
@@ -209,13 +262,14 @@ impl Walker<'_> {
             facts
         };
         let mut session = self.session.clone();
-        let in_force =
-            self.body.in_force.map(<[String]>::to_vec).or_else(|| self.session.search_path.clone());
+        let has_own_path = body.pins_path || body.path == Path::Own;
+        let in_force = self.in_force().filter(|_| !has_own_path).map(<[String]>::to_vec);
         session.search_path = match body.path {
             Path::Caller => in_force.clone(),
-            // What a path of its own finds depends on the owner's rights and on temporary objects: only names with a
-            // schema are certain.
-            Path::Own | Path::Bound => Some(vec!["pg_catalog".to_owned()]),
+            // What a path of its own finds depends on the owner's rights and on temporary objects, and somebody's may
+            // stand before the server's.
+            Path::Own => None,
+            Path::Bound => Some(vec!["pg_catalog".to_owned()]),
         };
         let within = Within {
             depth: self.body.depth + 1,
@@ -239,6 +293,7 @@ impl Walker<'_> {
             session: &session,
             body: within,
             node: None,
+            executes: true,
         };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {
@@ -246,6 +301,12 @@ impl Walker<'_> {
             all = if queries { all.union(&facts) } else { all.union(&unknown()) };
         }
         all
+    }
+
+    /// The search path by which code that is called from here finds its names, where it is known.
+    fn in_force(&self) -> Option<&[String]> {
+        let is_bound = self.body.body.is_some_and(|body| body.path == Path::Bound);
+        if is_bound { self.body.in_force } else { self.session.search_path.as_deref() }
     }
 
     /// Whether an unqualified name of a function may mean one outside pg_catalog: of the schemas of the path, where that

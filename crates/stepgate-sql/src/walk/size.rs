@@ -1,5 +1,6 @@
 //! How much a query returns, from its shape and the catalog's statistics.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -11,7 +12,7 @@ use stepgate_types::{BulkShape, Estimator};
 use super::Walker;
 use super::scope::folded;
 use crate::builtin;
-use crate::catalog::RelationKind;
+use crate::catalog::{RelationIndex, RelationKind};
 
 /// A LIMIT above this many rows does not make a query small.
 const LARGE_LIMIT: u64 = 1_000;
@@ -38,6 +39,15 @@ impl AtMost {
 }
 
 impl Walker<'_> {
+    /// How many relations it names, where no row of one can be another's as well; else 0.
+    pub(super) fn named_apart(&self) -> usize {
+        let children =
+            |index: &RelationIndex| self.catalog.relation(*index).map_or(&[][..], |it| &it.children);
+        let mut seen = BTreeSet::new();
+        let mut all = self.named.iter().flat_map(|index| std::iter::once(index).chain(children(index)));
+        if all.all(|index| seen.insert(*index)) { self.named.len() } else { 0 }
+    }
+
     /// The bulk shape of a whole query and an upper bound of its rows. To be asked after walking it.
     pub(super) fn size(&self, query: &Query) -> (BulkShape, Option<AtMost>) {
         let limit = limit(query);

@@ -20,7 +20,7 @@ use super::uses::Uses;
 use crate::catalog::trigger::{Act, DELETE, INSERT, UPDATE, is_set_variable};
 use crate::catalog::{ColumnType, Path, Relation, RelationIndex, Trigger};
 use crate::facts::{Doubt, Facts, Reason};
-use crate::taint::Flow;
+use crate::taint::{Flow, remembered};
 
 /// The most triggers that one statement fires.
 const MAX_FIRED: usize = 32;
@@ -39,6 +39,8 @@ pub(crate) struct Row<'c> {
     has_old: bool,
     /// The step is of a trigger after the fact: then columns that are NOT NULL are not, in the new row too.
     is_after: bool,
+    /// It may be of an UPDATE, which foreign keys follow.
+    is_updated: bool,
     /// The column in which the step's value is stored.
     assigns: Option<&'c str>,
 }
@@ -123,7 +125,8 @@ impl<'c> Walker<'c> {
                 let shows = shows && !is_clients_row;
                 let (has_new, has_old) = (events & DELETE == 0, events & INSERT == 0);
                 let is_after = trigger.is_after();
-                let row = Row { relation: *on, shows, has_new, has_old, is_after, assigns };
+                let is_updated = events & UPDATE != 0;
+                let row = Row { relation: *on, shows, has_new, has_old, is_after, is_updated, assigns };
                 let done = self.body_facts(&step.body, Some(row));
                 moves |= done.effect.session;
                 by_path |= step.body.path == Path::Caller;
@@ -203,7 +206,10 @@ impl<'c> Walker<'c> {
         match self.catalog.relation(row.relation).and_then(|relation| relation.column(column)) {
             Some(at) => {
                 let given = self.given();
-                self.flow((row.relation, at), given);
+                self.flow((row.relation, at), given.iter().copied());
+                if row.is_updated {
+                    self.flow_on(row.relation, at, &given);
+                }
             }
             None => self.doubt("unresolved-name"),
         }
@@ -408,14 +414,20 @@ impl Trigger {
 pub(crate) fn close(flows: &mut BTreeMap<RelationName, Flow>) -> Option<()> {
     for _ in 0..MAX_ROUNDS {
         let before = flows.clone();
+        // A temporary one goes by two names.
+        let stored = |of: &RelationName| {
+            let own = RelationName::new(remembered(&of.schema), &of.name);
+            let other = before.get(&own).filter(|_| own != *of);
+            before.get(of).into_iter().chain(other)
+        };
         for flow in flows.values_mut() {
             let sources: BTreeSet<_> = flow.all.iter().chain(flow.each.values().flatten()).collect();
             let sources: Vec<RelationName> = sources.into_iter().map(|it| it.relation.clone()).collect();
-            flow.unknown |= sources.iter().any(|it| before.get(it).is_some_and(|it| it.unknown));
+            flow.unknown |= sources.iter().flat_map(&stored).any(|it| it.unknown);
             let onward = |from: &mut BTreeSet<stepgate_types::ColumnName>| {
                 let more: Vec<_> = from
                     .iter()
-                    .filter_map(|source| Some((before.get(&source.relation)?, source)))
+                    .flat_map(|source| stored(&source.relation).map(move |flow| (flow, source)))
                     .flat_map(|(flow, source)| {
                         flow.all.iter().chain(flow.each.get(&source.column).into_iter().flatten())
                     })

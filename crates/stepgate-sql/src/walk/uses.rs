@@ -34,6 +34,11 @@ impl Uses {
         Self(self.0 & !Self::WRITE.0)
     }
 
+    /// Whether its value goes into anything: not where it is only written, or seen by how something else went.
+    pub(super) const fn are_taken(self) -> bool {
+        self.0 & !(Self::WRITE.0 | Self::HIDDEN.0) != 0
+    }
+
     pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }

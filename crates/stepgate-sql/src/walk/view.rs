@@ -25,6 +25,18 @@ pub(crate) struct ViewColumns {
     pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
     /// In each item of its select list.
     pub(crate) each: Vec<ViewColumn>,
+    /// One of them is a column of the server's own that shows what others do, a password, or values.
+    pub(crate) shows_secrets: bool,
+}
+
+impl ViewColumns {
+    /// How many columns and comparisons there are in it.
+    pub(crate) fn size(&self) -> usize {
+        let pairs =
+            |compared: &[(ColumnRef, Vec<Pair>)]| compared.iter().map(|it| it.1.len() + 1).sum::<usize>();
+        let each = self.each.iter().map(|it| it.reads.len() + pairs(&it.compared));
+        self.always.len() + pairs(&self.compared) + each.sum::<usize>()
+    }
 }
 
 /// The columns that an item of a view's select list names.
@@ -73,13 +85,17 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ } => is_bare(expr),
         _ => false,
     };
+    let named = each.iter().flat_map(|touched| touched.keys()).chain(walker.columns.keys());
+    let is_secret =
+        |column: &ColumnRef| walker.is_secret(*column) || catalog.missing_values(*column).is_some();
+    let shows_secrets = named.into_iter().any(is_secret);
     let each = each.into_iter().zip(compared).zip(&select.projection).map(|((touched, compared), item)| {
         let reads: Vec<_> = touched.into_keys().collect();
         ViewColumn { compared: below(compared, &reads, catalog), reads, bare: is_bare(item) }
     });
     let each = each.collect();
     let always: Vec<_> = walker.columns.into_keys().collect();
-    Some(ViewColumns { compared: below(walker.compared, &always, catalog), always, each })
+    Some(ViewColumns { compared: below(walker.compared, &always, catalog), always, each, shows_secrets })
 }
 
 /// With what views compare that these are columns of. The text is the view's: its values are nowhere else.

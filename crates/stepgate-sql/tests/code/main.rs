@@ -5,7 +5,11 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod generated;
+mod missing;
+mod paths;
 mod planned;
+mod stores;
 mod triggers;
 
 use std::collections::BTreeSet;

@@ -39,6 +39,13 @@ pub(crate) fn snapshot(cluster: &Cluster, database: &str) -> Catalog {
     Catalog::from_rows(&answers(cluster, database)).expect("rows that fit")
 }
 
+/// The same where a snapshot of before is known: only what has changed since is asked for.
+pub(crate) fn snapshot_after(cluster: &Cluster, database: &str, known: &Catalog) -> Catalog {
+    let asked = CATALOG_QUERIES.iter().map(|query| (query.name, query.sql_after(Some(known))));
+    let answers = asked.map(|(name, sql)| (name, rows(cluster, database, &sql).into_iter().collect()));
+    Catalog::from_rows_after(&answers.collect::<Vec<_>>(), None, Some(known)).expect("rows that fit")
+}
+
 /// The same as a server of that version would give them.
 pub(crate) fn snapshot_of_version(cluster: &Cluster, database: &str, version: &str) -> Catalog {
     let mut answers = answers(cluster, database);

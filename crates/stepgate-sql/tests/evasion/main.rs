@@ -92,6 +92,8 @@ fn changes_of_rights_are_control() {
         "create policy p on doctors",
         "alter table doctors enable row level security",
         "import foreign schema s from server t into u",
+        "create schema s grant select on t to public",
+        "create schema s create table t (a int) grant select on t to public",
     ] {
         let all = facts(sql, &catalog);
         assert_eq!(all.iter().map(|facts| facts.kind).collect::<Vec<_>>(), [Kind::Control], "{sql}");

@@ -19,8 +19,8 @@ fn world() -> World {
         let limited = owners(&text, "remember: {for: 15m, sink: true}")
             .replace("kind: [copy-out]}\n    action: approve", &format!("kind: [copy-out]}}\n{limit}"))
             .replace(
-                "kind: [insert, update, merge, ddl]}\n    action: approve",
-                &format!("kind: [insert, update, merge, ddl]}}\n{limit}"),
+                "kind: [insert, update, merge, ddl]}]}\n    action: approve",
+                &format!("kind: [insert, update, merge, ddl]}}]}}\n{limit}"),
             );
         assert_eq!(limited.matches("limit: {bytes").count(), 2);
         limited

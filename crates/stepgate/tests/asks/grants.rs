@@ -8,8 +8,8 @@ fn storing() -> World {
     let world = World::with_policy(|text| {
         let text = owners(&text, "remember: {for: 15m, sink: true}");
         let limited = text.replace(
-            "kind: [insert, update, merge, ddl]}\n    action: approve",
-            "kind: [insert, update, merge, ddl]}\n    limit: {rows: 100}\n    action: approve",
+            "kind: [insert, update, merge, ddl]}]}\n    action: approve",
+            "kind: [insert, update, merge, ddl]}]}\n    limit: {rows: 100}\n    action: approve",
         );
         assert_ne!(limited, text);
         limited
