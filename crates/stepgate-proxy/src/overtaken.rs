@@ -329,9 +329,12 @@ impl UnderWay {
 }
 
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their
-/// locks, functions that are compiled when they are first called; of DDL and utilities, whatever has its names then.
+/// locks, a view that has none beneath it among them, functions that are compiled when they are first called; of DDL and utilities, whatever has its names then.
 fn may_change(facts: &Facts) -> bool {
-    !facts.relations.is_empty() || !facts.is_settled() || matches!(facts.kind, Kind::Ddl | Kind::Utility)
+    !facts.relations.is_empty()
+        || facts.through_views
+        || !facts.is_settled()
+        || matches!(facts.kind, Kind::Ddl | Kind::Utility)
 }
 
 /// Whether a statement changes what other sessions' names mean, as far as it is understood.

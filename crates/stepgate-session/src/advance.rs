@@ -167,7 +167,7 @@ impl Session {
         match self.portal(portal) {
             Portal::Opened { traces, at, .. } if self.waits_for_path(&traces, at) => {}
             Portal::Opened { traces, at, .. } if self.shows_more(&traces, at) => self.execute_unseen(frame),
-            Portal::Opened { number, traces, .. } => {
+            Portal::Opened { number, traces, at } => {
                 if traces.may_rename() {
                     self.names_sent = self.names_sent.saturating_add(1);
                 }
@@ -184,7 +184,15 @@ impl Session {
                 self.next_piece();
                 if let Some(declares) = declares {
                     let origins = traces.of_statement.clone().filter(|_| traces.described.get().is_none());
+                    if let Some(late) = &traces.late {
+                        self.executes_anew(&late.sql, &late.facts);
+                    }
+                    let changes = traces.changes.clone().filter(|_| at.learned != self.learned);
                     self.owe(Owed::Execute { number, traces, origins, declares });
+                    if let Some(facts) = changes {
+                        // What was learnt since its Bind held before it.
+                        self.take_effect(number, &facts);
+                    }
                     self.flush_limited();
                 }
             }
@@ -346,12 +354,18 @@ impl Session {
         match parked {
             Parked::Parse { name, statement, frame } => {
                 let Prepared { sql, types, facts: _ } = &*statement;
-                let facts = Some(self.facts_now(sql));
+                let facts = self.facts_now(sql);
+                if facts.iter().any(|facts| facts.parsing_reads) && !self.park.goes_on_with(&name) {
+                    self.refuse_parse();
+                    return false;
+                }
+                let facts = Some(facts);
                 let statement = Arc::new(Prepared { sql: sql.clone(), types: types.clone(), facts });
                 self.server.harmless(b'P', &frame);
                 self.owe(Owed::Parse { name, statement });
             }
             Parked::Describe { frame } => {
+                self.looks_anew(&frame);
                 self.server.harmless(b'D', &frame);
                 self.owe_description(&frame);
             }
@@ -367,11 +381,12 @@ impl Session {
                 });
                 match spent {
                     Ok(opened) => {
+                        self.may_mean(&bind.statement, &facts);
                         self.owe(Owed::Bind { portal: bind.portal, opened });
                         let before = self.path_changes;
                         self.take_effect(number, &facts);
                         let own_paths = self.path_changes.saturating_sub(before);
-                        let at = Moment { names: self.names_sent, own_paths };
+                        let at = Moment { names: self.names_sent, own_paths, learned: self.learned };
                         if let Some(Owed::Bind { opened, .. }) =
                             self.expect.back_mut().map(|entry| &mut entry.owed)
                         {

@@ -1,4 +1,5 @@
-//! What has to be known before a statement can be judged: waited for, or asked of the server. It executes nothing by it.
+//! What has to be known before a statement can be judged: waited for, or asked of the server, which executes nothing by it.
+//! (What its literals' types check, it does: texts of which that reads anything are not asked about.)
 
 use std::sync::Arc;
 
@@ -52,9 +53,10 @@ impl Session {
     }
 
     /// Has the server parse what is not understood, before people are asked about it: a slip of the pen gets
-    /// its error at once. Parsing executes nothing. `false`: that is known, or cannot be asked here.
+    /// its error at once. `false`: that is known, or cannot be asked here.
     fn must_try(&mut self, facts: &[Facts], sql: &Bytes, check: &Check<'_>) -> bool {
-        let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute));
+        let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute)
+            && !only.parsing_reads);
         let within = self.segment_begun;
         // A Query ends the segment in which it comes.
         let can_ask = if within { !check.simple && !self.copy_in } else { self.expect.is_empty() };
@@ -62,7 +64,8 @@ impl Session {
             return false;
         }
         if !check.simple && !self.forward_park_before_parse() {
-            return false;
+            // One of them was refused, and with it all that waits.
+            return self.skipping;
         }
         let name = self.own_name("check");
         // In the middle of a segment, one may be on its way that is not known yet.
@@ -145,6 +148,7 @@ impl Session {
         match kind {
             Target::Statement => {
                 self.forward_park_before_undecided();
+                self.means_by_now(name);
                 self.server.describe_statement(name);
             }
             Target::Portal => self.server.describe_portal(name),

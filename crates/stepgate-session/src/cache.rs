@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use stepgate_sql::{Facts, cache_key, may_share};
 
-/// The most that is remembered, counted in bytes of SQL.
-const MAX_BYTES: usize = 1 << 20;
+use crate::registry::bytes_of;
 
-/// The most texts whose facts are remembered: facts of a wide table are some ten KiB.
+/// The most that is remembered, counted in bytes of SQL and of facts.
+const MAX_BYTES: usize = 4 << 20;
+
+/// The most texts whose facts are remembered.
 const MAX_TEXTS: usize = 512;
 
 /// The longest text that is remembered as it is, in bytes.
@@ -79,10 +81,11 @@ impl Cache {
         } else {
             exact_key(sql, &mut self.key);
         }
-        if self.bytes.saturating_add(self.key.len()) > MAX_BYTES || self.known.len() >= MAX_TEXTS {
+        let bytes = self.key.len().saturating_add(bytes_of(facts));
+        if self.bytes.saturating_add(bytes) > MAX_BYTES || self.known.len() >= MAX_TEXTS {
             self.clear();
         }
-        self.bytes = self.bytes.saturating_add(self.key.len());
+        self.bytes = self.bytes.saturating_add(bytes);
         // A copy with memory of its own, as long as it must be.
         self.known.insert(self.key.as_slice().to_vec(), Arc::clone(facts));
         self.was_asked_for(sql, facts);

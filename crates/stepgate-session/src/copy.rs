@@ -8,6 +8,9 @@ use stepgate_wire::Piece;
 use crate::expect::{self, Owed};
 use crate::session::{Gate, Session};
 
+/// The most Syncs that are remembered so; nobody sends more.
+const MAX_DROPPED: usize = 64;
+
 /// Where COPY data stand.
 #[derive(Debug, Default)]
 pub(crate) struct Copying {
@@ -17,6 +20,11 @@ pub(crate) struct Copying {
     begun: (u64, usize),
     /// The statement whose answer the server was last asked for.
     flushed: u64,
+    /// How many Syncs were dropped since the last data of the COPY under way. If the server has failed on those data, it
+    /// would have answered them. (Whether it had when the client ends its data behind them, nobody can tell.)
+    dropped: usize,
+    /// Data were sent for it.
+    has_data: bool,
 }
 
 /// What becomes of a Sync.
@@ -38,6 +46,7 @@ impl Session {
             return;
         }
         let Some(Piece::Part { tag, bytes, first, last }) = self.next_piece() else { return };
+        (self.copying.dropped, self.copying.has_data) = (0, true);
         if first {
             self.copying.frame_goes = !self.skipping && self.server.copy_data(tag, &bytes, last);
         } else if self.copying.frame_goes {
@@ -50,7 +59,13 @@ impl Session {
     pub(crate) fn copy_ends(&mut self, tag: u8, frame: &Bytes) {
         self.next_piece();
         self.copy_in = false;
+        (self.copying.dropped, self.copying.has_data) = (0, false);
         self.server.harmless(tag, frame);
+        let limited = |owed: &Owed| owed.is_limited() && matches!(owed, Owed::Execute { .. });
+        if self.limits.under_way && self.expect.iter().any(|entry| limited(&entry.owed)) {
+            // Nothing is sent behind it that would bring out how it ends.
+            self.server.flush();
+        }
         // Where it stands, for as long as it matters.
         if self.expect.iter().any(|entry| entry.owed.copies_in() > 0) {
             let segment = self.segment;
@@ -63,14 +78,22 @@ impl Session {
         let Some(number) = self.expect.front().and_then(|entry| entry.owed.number()) else { return };
         let (of, begun) = self.copying.begun;
         let begun = if of == number { begun.saturating_add(1) } else { 1 };
-        if matches!(self.expect.front(), Some(expect::Entry { owed: Owed::Execute { .. }, .. })) {
-            // It returns no rows: what follows its data may be sent.
-            self.limits.under_way = false;
-        }
         self.copying.begun = (number, begun);
         let behind = self.expect.iter().skip(1);
         let ends = behind.take_while(|entry| matches!(entry.owed, Owed::CopyEnd)).count();
         self.copy_in = begun > ends;
+    }
+
+    /// The COPY at the head of what is owed has failed: Syncs that were dropped behind its last data are sent now.
+    pub(crate) fn copy_failed(&mut self) {
+        self.copy_in = false;
+        self.copying.has_data = false;
+        for _ in 0..std::mem::take(&mut self.copying.dropped) {
+            self.server.sync();
+            self.skipping = false;
+            self.owe(Owed::Sync);
+            self.segment = self.segment.saturating_add(1);
+        }
     }
 
     /// Marks at the head of what is owed stand for nothing any more.
@@ -86,6 +109,8 @@ impl Session {
             Fate::Answered => true,
             Fate::Ignored => {
                 self.next_piece();
+                let data = usize::from(self.copying.has_data);
+                self.copying.dropped = self.copying.dropped.saturating_add(data).min(MAX_DROPPED);
                 false
             }
             Fate::ByNext => {

@@ -6,7 +6,8 @@
 //! that the client has seen.
 
 use bytes::Bytes;
-use stepgate_types::SqlState;
+use stepgate_sql::Facts;
+use stepgate_types::{Kind, SqlState, Use};
 use stepgate_wire::read::{ErrorFields, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
@@ -90,7 +91,7 @@ impl Session {
             return self.ready(frame);
         }
         let only_read = match self.expect.front().map(|entry| &entry.owed) {
-            Some(Owed::Query { traces, .. }) => traces.shows.iter().all(|facts| facts.read_only),
+            Some(Owed::Query { traces, .. }) => traces.shows.iter().all(only_reads),
             _ => false,
         };
         match status {
@@ -132,4 +133,11 @@ impl Session {
         self.owe(Owed::Refused(poison));
         self.skip();
     }
+}
+
+/// Whether it changes nothing but how far a cursor has come.
+fn only_reads(facts: &Facts) -> bool {
+    let writes = || facts.columns.values().any(|uses| uses.contains(&Use::Write));
+    let cursor = facts.kind == Kind::Cursor && facts.is_settled() && facts.sinks.is_empty();
+    facts.read_only || (cursor && !writes())
 }

@@ -177,8 +177,10 @@ impl Session {
             if now.as_ref().is_some_and(|columns| columns.iter().all(flagged)) {
                 continue;
             }
-            // It may have been judged by names that it has no longer, or be gone since.
+            // It may have been judged by names that it has no longer, or be gone since. A view that showed nothing of any
+            // relation says nothing of what it shows by now.
             let before = self.catalog_before.as_ref().and_then(|before| before.shown_by(*oid, *number));
+            let before = before.filter(|columns| now.is_none() || !columns.is_empty());
             if before.as_ref().is_some_and(|columns| columns.iter().all(flagged)) {
                 continue;
             }

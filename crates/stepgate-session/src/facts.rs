@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stepgate_sql::{ClientEncoding, Facts, RunsAs, SessionState, analyze, analyze_at_once};
 use stepgate_types::Kind;
+use stepgate_wire::read::{Describe, Target};
 
 use crate::expect::Owed;
 use crate::outlet::{Made, Traces};
@@ -61,6 +62,7 @@ impl Session {
         self.will_make(number, facts);
         for facts in facts.iter() {
             let wild = is_wild(facts);
+            self.rewritten.by(facts);
             self.may_change_encoding(facts);
             if facts.kind == Kind::Transaction {
                 if !facts.read_only {
@@ -81,9 +83,6 @@ impl Session {
                 }
                 if facts.effect.catalog || wild {
                     self.catalog_changes = self.catalog_changes.saturating_add(1);
-                }
-                if facts.effect.moves || wild {
-                    self.names_moved = self.catalog_changes;
                 }
             }
             if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary)
@@ -261,6 +260,58 @@ impl Session {
         }
     }
 
+    /// The client's Describe is about to be sent: that of a prepared statement has the server look anew at its names.
+    pub(crate) fn looks_anew(&mut self, describe: &Bytes) {
+        if let Ok(Describe { kind: Target::Statement, name }) = Describe::read(describe) {
+            self.means_by_now(&registry::key(name));
+        }
+    }
+
+    /// The same of what a text executes that has these facts.
+    pub(crate) fn executes_anew(&mut self, sql: &Bytes, facts: &[Facts]) {
+        if facts.iter().all(|facts| facts.kind != Kind::Execute) {
+            return;
+        }
+        for facts in self.facts_now(sql).iter().filter(|facts| facts.kind == Kind::Execute) {
+            if let Some(name) = &facts.effect.refers {
+                self.means_by_now(&registry::key(name.as_bytes()));
+            }
+        }
+    }
+
+    /// What is prepared under this name may be gone on with by what its names mean now.
+    pub(crate) fn means_by_now(&mut self, name: &Bytes) {
+        let sql = match self.newest_parse(name) {
+            Some(at) => match self.expect.get(at).map(|entry| &entry.owed) {
+                Some(Owed::Parse { statement, .. }) => statement.sql.clone(),
+                _ => return,
+            },
+            None => match self.registry.last_known(name) {
+                Meaning::Known(statement) => statement.sql.clone(),
+                Meaning::Sql(sql, _) => sql,
+                Meaning::Opaque => return,
+            },
+        };
+        let now = self.facts_now(&sql);
+        self.may_mean(name, &now);
+    }
+
+    /// The same, by facts that are known.
+    pub(crate) fn may_mean(&mut self, name: &Bytes, now: &Arc<[Facts]>) {
+        let unanswered = self.newest_parse(name).and_then(|at| self.expect.get_mut(at));
+        match unanswered.map(|entry| &mut entry.owed) {
+            Some(Owed::Parse { statement, .. }) => registry::also_means(statement, now),
+            _ => self.registry.may_mean(name, now),
+        }
+    }
+
+    /// The newest unanswered Parse of this name.
+    fn newest_parse(&self, name: &Bytes) -> Option<usize> {
+        self.expect
+            .iter()
+            .rposition(|entry| matches!(&entry.owed, Owed::Parse { name: of, .. } if of == name))
+    }
+
     /// A statement's name for a question of the gate's own; the client cannot guess it.
     pub(crate) fn own_name(&self, what: &str) -> String {
         format!("sg_{what}_{:016x}", self.nonce)
@@ -269,9 +320,9 @@ impl Session {
     /// Facts of the text alone, by catalog and state as they are now.
     pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
         if self.catalog_stale() {
-            // Objects may exist, or mean, what the snapshot does not know.
-            let moved = self.catalog_seen < self.names_moved;
-            let blind = SessionState { search_path: None, moved, ..(*self.state).clone() };
+            // Objects may exist, or mean, what the snapshot does not know: where a column is gone, its name is found further
+            // out, or calls a function.
+            let blind = SessionState { search_path: None, moved: true, ..(*self.state).clone() };
             return self.read(sql, &blind);
         }
         if self.encoding_unsure && !sql.is_ascii() {

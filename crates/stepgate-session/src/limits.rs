@@ -138,7 +138,20 @@ impl Session {
             self.limits.under_way = false;
             return false;
         }
-        let copies = self.inbox.front().map(Piece::tag).is_some_and(|tag| matches!(tag, b'd' | b'c' | b'f'));
+        let Some(tag) = self.inbox.front().map(Piece::tag) else { return true };
+        let copies = match tag {
+            b'd' | b'c' | b'f' => true,
+            // PostgreSQL ignores them while it reads data.
+            b'S' | b'H' => self.copy_in,
+            _ => {
+                if self.copy_in {
+                    // It fails by anything else.
+                    self.server.copy_fail();
+                    self.copy_in = false;
+                }
+                false
+            }
+        };
         !copies || self.leaving
     }
 
@@ -187,12 +200,15 @@ impl Session {
         match self.expect.front().map(|entry| &entry.owed) {
             Some(Owed::Query { traces, .. }) => {
                 let meter = traces.meter.as_ref();
-                self.limits.counting = meter.and_then(|meter| meter.counting(frame, catalog));
+                self.limits.counting =
+                    meter.and_then(|meter| meter.counting(frame, catalog, &self.rewritten));
             }
             // Not that of a prepared statement, which says nothing of formats.
             Some(Owed::OwnDescribe { traces } | Owed::Describe { traces: Some(traces), statement: None }) => {
                 let meter = traces.meter.as_ref();
-                if let Some(counting) = meter.and_then(|meter| meter.counting(frame, catalog)) {
+                if let Some(counting) =
+                    meter.and_then(|meter| meter.counting(frame, catalog, &self.rewritten))
+                {
                     let _ = traces.counting.set(counting);
                 }
             }
@@ -359,8 +375,14 @@ impl Session {
         if let Some(meter) = self.meter_in_front()
             && let Ok(complete) = CommandComplete::read(frame)
         {
-            let reads = [&b"SELECT "[..], b"FETCH "].iter().any(|word| complete.tag.starts_with(word));
-            meter.completed(complete.rows(), reads);
+            let is = |words: &[&[u8]]| words.iter().any(|word| complete.tag.starts_with(word));
+            meter.completed(complete.rows(), is(&[b"SELECT ", b"FETCH "]));
+            // How many rows there were is a value as well as any (`MOVE ALL` over `generate_series(1, …)`): as much as a row
+            // where none was shown.
+            let writes = is(&[b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "]);
+            if is(&[b"MOVE "]) || (writes && self.tally.rows == 0) {
+                meter.told_a_number(frame_bytes(frame));
+            }
         }
     }
 

@@ -53,6 +53,7 @@ impl Session {
             && Arc::make_mut(&mut self.state).created.follow(only, &self.catalog, &making.path)
         {
             self.catalog_followed = making.change;
+            self.learned = self.learned.saturating_add(1);
             self.forget_facts();
         }
     }

@@ -10,6 +10,7 @@ use stepgate_types::{Amount, InForce, Limit};
 
 use crate::allowance::{Allowance, Takes};
 use crate::shown::{Counting, Shown, Tells};
+use crate::subjects::Rewritten;
 
 /// No limit: nobody delivers as much.
 const UNLIMITED: u64 = u64::MAX;
@@ -216,8 +217,13 @@ impl Meter {
     }
 
     /// How the rows of a result that is described so are looked into.
-    pub(crate) fn counting(&self, description: &[u8], catalog: &Catalog) -> Option<Arc<Counting>> {
-        Some(Arc::new(self.tells.as_ref()?.counting(description, catalog)))
+    pub(crate) fn counting(
+        &self,
+        description: &[u8],
+        catalog: &Catalog,
+        rewritten: &Rewritten,
+    ) -> Option<Arc<Counting>> {
+        Some(Arc::new(self.tells.as_ref()?.counting(description, catalog, rewritten)))
     }
 
     /// What a row of so many bytes shows that begins with this piece. `None`: that is told later in it.
@@ -304,6 +310,13 @@ impl Meter {
     /// The row that does not go now.
     pub(crate) fn keep_waiting(&self, shown: &Shown) {
         *self.waits() = *shown;
+    }
+
+    /// Its command tag, of so many bytes, has told a number that is none of rows which it has shown or stored.
+    pub(crate) fn told_a_number(&self, bytes: u64) {
+        if self.stores == Stores::Nothing {
+            self.count(&self.unread(bytes));
+        }
     }
 
     /// The statement has completed: rows that it has stored, and not shown, by its command tag. Of one that `reads`

@@ -11,8 +11,9 @@ use stepgate_types::{SessionId, StatementId};
 
 use crate::described::Origins;
 use crate::meter::Meter;
+use crate::registry::bytes_of;
 use crate::shown::Counting;
-use crate::subject::Known;
+use crate::subject::{Known, changes};
 use crate::subjects::KeyFields;
 
 /// What lets a statement through to the server.
@@ -55,6 +56,8 @@ pub(crate) struct Moment {
     pub(crate) names: u64,
     /// How often what was bound may itself have changed the path.
     pub(crate) own_paths: u64,
+    /// How often the session had learnt what holds after statements under way.
+    pub(crate) learned: u64,
 }
 
 /// What running a statement may leave behind in the name space that SQL and protocol share.
@@ -70,6 +73,8 @@ pub(crate) struct Traces {
     pub(crate) closes: Vec<Closes>,
     /// What the one name stands for once it has run, where it is known.
     pub(crate) made: Option<Made>,
+    /// What it may change of what others mean: each Execute of its portal does, be it long after its Bind.
+    pub(crate) changes: Option<Arc<[Facts]>>,
     /// By what it was judged, if it reads only when it is executed.
     pub(crate) late: Option<Late>,
     /// The statement's number.
@@ -110,6 +115,17 @@ pub(crate) enum Made {
     Cursor(Declared),
     /// PREPARE, by this text, with these facts when it ran.
     Prepared(Bytes, Arc<[Facts]>),
+}
+
+impl Made {
+    /// What it is counted as.
+    pub(crate) fn bytes(&self) -> usize {
+        let (sql, facts) = match self {
+            Self::Cursor(declared) => (&declared.sql, &declared.facts),
+            Self::Prepared(sql, facts) => (sql, facts),
+        };
+        sql.len().saturating_add(bytes_of(facts))
+    }
 }
 
 /// A cursor, by the text of its DECLARE.
@@ -161,6 +177,7 @@ impl Opened {
                 traces: Arc::new(Traces {
                     number: self.number,
                     shows: Arc::clone(&declared.facts),
+                    changes: changes(&declared.facts),
                     meter: declared.meter.clone(),
                     ..Traces::default()
                 }),
@@ -170,7 +187,8 @@ impl Opened {
     }
 }
 
-/// Client frames that execute nothing, whatever the server's state, and so need no token.
+/// Client frames that execute nothing, whatever the server's state, and so need no token. (A Parse whose literals are checked
+/// by what reads tables goes only with a Bind that has one: `Session::forward_parked`.)
 ///
 /// `B`, `E`, `F` and `Q` are not among them and never may be.
 const HARMLESS: &[u8] = b"PDCSHdcfX";

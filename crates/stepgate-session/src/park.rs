@@ -128,6 +128,16 @@ impl Park {
         !portal.is_empty() && self.frames.iter().any(binds)
     }
 
+    /// Whether a Bind that was let through, of a statement of this name, is the first thing in it to come by that name.
+    pub(crate) fn goes_on_with(&self, statement: &Bytes) -> bool {
+        let first = self.frames.iter().find(|parked| match parked {
+            Parked::Parse { name, .. } | Parked::Close { name, portal: false, .. } => name == statement,
+            Parked::Bind { bind, .. } => bind.statement == *statement,
+            Parked::Describe { .. } | Parked::Close { .. } => false,
+        });
+        matches!(first, Some(Parked::Bind { pass: Some(_), .. }))
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

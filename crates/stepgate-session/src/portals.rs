@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::outlet::Opened;
+use crate::registry::bytes_of;
 
 /// The most portals remembered for a session.
 const MAX_PORTALS: usize = 1_024;
+
+/// The most bytes of what is known of them.
+const MAX_BYTES: usize = 8 << 20;
 
 /// The portals of a session that are known. The unnamed one has a place of its own: it comes and goes with every statement
 /// of most drivers.
@@ -15,6 +19,8 @@ const MAX_PORTALS: usize = 1_024;
 pub(crate) struct Portals {
     unnamed: Option<Portal>,
     named: BTreeMap<Bytes, Portal>,
+    /// As which the named ones count, at most: those that are gone are counted until there are too many.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -22,6 +28,12 @@ struct Portal {
     opened: Opened,
     /// All its rows have come.
     finished: bool,
+}
+
+impl Portal {
+    fn bytes(&self) -> usize {
+        bytes_of(&self.opened.traces().shows)
+    }
 }
 
 impl Portals {
@@ -32,9 +44,15 @@ impl Portals {
             self.unnamed = Some(portal);
             return;
         }
-        if self.named.len() >= MAX_PORTALS {
+        let own = portal.bytes();
+        self.bytes = self.bytes.saturating_add(own);
+        if self.bytes > MAX_BYTES {
+            self.bytes = self.named.values().map(Portal::bytes).fold(own, usize::saturating_add);
+        }
+        if self.named.len() >= MAX_PORTALS || self.bytes > MAX_BYTES {
             // Forgetting them makes their next Execute unknown: asked again rather than let through.
             self.clear();
+            self.bytes = own;
         }
         self.named.insert(name, portal);
     }
@@ -75,6 +93,7 @@ impl Portals {
     pub(crate) fn clear(&mut self) {
         self.unnamed = None;
         self.named.clear();
+        self.bytes = 0;
     }
 
     /// Keeps those whose names `keeps` says of; none of them has all its rows then, as far as is known.

@@ -13,19 +13,20 @@ use stepgate_sql::{Closes, Facts};
 use crate::described::Origins;
 use crate::outlet::{Made, Opened};
 use crate::portals::Portals;
+use crate::subject::now_and_then;
 
 /// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
 /// falls out is not forgotten silently but becomes unknown.
 const MAX_STATEMENTS: usize = 4_096;
 
-/// The most bytes of SQL remembered for a session.
+/// The most bytes of SQL, and of what is known of it, remembered for a session.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
 /// The most bytes of one statement's text that are remembered. A longer one is not understood anyhow, and a client
 /// could have the gate keep as much for each of its sessions.
 const MAX_TEXT: usize = 1 << 20;
 
-/// The most names that SQL gave to something; each PREPARE keeps its text, of at most 128 KiB.
+/// The most names that SQL gave to something; their texts and facts take at most [`MAX_STATEMENT_BYTES`].
 const MAX_SQL_NAMES: usize = 128;
 
 /// The longest name of a prepared statement or portal, in bytes: NAMEDATALEN - 1.
@@ -59,6 +60,27 @@ pub(crate) struct Prepared {
     /// what names meant then: it plans anew when the search path or an object changes, not when another
     /// object of that name appears before it in the path (`RevalidateCachedQuery` of plancache.c).
     pub(crate) facts: Option<Arc<[Facts]>>,
+}
+
+impl Prepared {
+    /// What it is counted as.
+    fn bytes(&self) -> usize {
+        self.sql.len().saturating_add(self.facts.as_ref().map_or(0, |facts| bytes_of(facts)))
+    }
+}
+
+/// About as many bytes as facts take: of some, a wide table makes a hundred KiB of a few words.
+pub(crate) fn bytes_of(facts: &[Facts]) -> usize {
+    facts.iter().map(Facts::bytes).fold(0, usize::saturating_add)
+}
+
+/// What a statement is gone on with may be what its names mean now, too.
+pub(crate) fn also_means(known: &mut Arc<Prepared>, now: &Arc<[Facts]>) {
+    let facts = now_and_then(Arc::clone(now), known.facts.as_ref());
+    if known.facts.as_ref().is_none_or(|then| !Arc::ptr_eq(then, &facts)) {
+        let (sql, types) = (known.sql.clone(), known.types.clone());
+        *known = Arc::new(Prepared { sql, types, facts: Some(facts) });
+    }
 }
 
 /// What a name of a prepared statement stands for.
@@ -100,14 +122,14 @@ impl Registry {
         if statement.sql.len() > MAX_TEXT {
             return;
         }
-        self.bytes = self.bytes.saturating_add(statement.sql.len());
+        self.bytes = self.bytes.saturating_add(statement.bytes());
         // The unnamed one has no turn: there is one of it, and some drivers parse it anew for every statement.
         if !name.is_empty() {
             self.order.push_back(name.clone());
         }
         self.statements.insert(name, Meaning::Known(statement));
         let unnamed = match self.statements.get(&Bytes::new()) {
-            Some(Meaning::Known(unnamed)) => unnamed.sql.len(),
+            Some(Meaning::Known(unnamed)) => unnamed.bytes(),
             _ => 0,
         };
         while self.statements.len() > MAX_STATEMENTS
@@ -131,6 +153,21 @@ impl Registry {
         self.order = places;
     }
 
+    /// The server has been sent what makes it look anew at what the names in this prepared statement mean, and goes on with
+    /// that until it has reason to look again (`RevalidateCachedQuery` of plancache.c): a Describe, a Bind, an EXECUTE.
+    pub(crate) fn may_mean(&mut self, name: &Bytes, now: &Arc<[Facts]>) {
+        if let Some(Meaning::Known(known)) = self.statements.get_mut(name) {
+            let before = known.bytes();
+            also_means(known, now);
+            self.bytes = self.bytes.saturating_sub(before).saturating_add(known.bytes());
+        } else if !self.sql.is_empty()
+            && let Ok(name) = std::str::from_utf8(name)
+            && let Some(Made::Prepared(_, facts)) = self.sql.get_mut(name)
+        {
+            *facts = now_and_then(Arc::clone(now), Some(facts));
+        }
+    }
+
     /// Where the facts of a statement are what they were when it was parsed, they are the same ones from now on, which is
     /// told at a glance.
     pub(crate) fn means_as_then(&mut self, name: &Bytes, statement: &Arc<Prepared>, now: &Arc<[Facts]>) {
@@ -139,6 +176,7 @@ impl Registry {
             && Arc::ptr_eq(known, statement)
             && then == now
         {
+            // They are equal, and so count for as much.
             let (sql, types) = (known.sql.clone(), known.types.clone());
             *known = Arc::new(Prepared { sql, types, facts: Some(Arc::clone(now)) });
         }
@@ -148,7 +186,7 @@ impl Registry {
     pub(crate) fn forget_statement(&mut self, name: &Bytes) {
         self.descriptions.remove(name);
         if let Some(Meaning::Known(gone)) = self.statements.remove(name) {
-            self.bytes = self.bytes.saturating_sub(gone.sql.len());
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
         }
     }
 
@@ -292,7 +330,8 @@ impl Registry {
         if !is_certain(name.as_bytes()) {
             return;
         }
-        if self.sql.len() >= MAX_SQL_NAMES {
+        let bytes = self.sql.values().map(Made::bytes).fold(made.bytes(), usize::saturating_add);
+        if self.sql.len() >= MAX_SQL_NAMES || bytes > MAX_STATEMENT_BYTES {
             self.sql.clear();
         }
         self.sql.insert(name.to_owned(), made);
@@ -338,6 +377,10 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use stepgate_types::{ColumnName, RelationName, Use};
+
     use super::*;
 
     fn prepared(sql: &str) -> Arc<Prepared> {
@@ -353,6 +396,25 @@ mod tests {
         assert_eq!(registry.statement(&Bytes::from("s0")), Meaning::Opaque);
         assert_eq!(registry.statement(&Bytes::from("s1")), Meaning::Known(prepared("select 1")));
         assert_eq!(registry.bytes, MAX_STATEMENTS * "select 1".len());
+    }
+
+    #[test]
+    fn short_texts_with_much_to_know_about_them_are_not_all_kept() {
+        let mut facts = Facts::empty();
+        for at in 0..1_500 {
+            let column = ColumnName::new(RelationName::new("public", "wide"), format!("c{at}"));
+            facts.columns.insert(column, BTreeSet::from([Use::Output]));
+        }
+        let mut registry = Registry::default();
+        for number in 0..100 {
+            let sql = Bytes::from(format!("select * from wide a{number}"));
+            let facts: Arc<[Facts]> = Arc::from([facts.clone()]);
+            let statement = Prepared { sql: sql.clone(), types: Vec::new(), facts: Some(Arc::clone(&facts)) };
+            registry.prepared(Bytes::from(format!("s{number}")), Arc::new(statement));
+            registry.made_by_sql(&format!("q{number}"), Made::Prepared(sql, facts));
+        }
+        assert!(registry.statements.len() < 50 && registry.sql.len() < 50);
+        assert!(registry.bytes <= MAX_STATEMENT_BYTES);
     }
 
     #[test]

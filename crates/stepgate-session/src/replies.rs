@@ -7,6 +7,7 @@ use stepgate_types::SqlState;
 use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
+use crate::dropped::stands_in;
 use crate::expect::{Check, Owed, Poison};
 use crate::outlet::Traces;
 use crate::probe::Names;
@@ -26,6 +27,13 @@ impl Session {
             return;
         }
         self.drop_copy_marks();
+        let instead = match piece {
+            Piece::Dropped { tag, bytes, .. } => {
+                stands_in(*tag, bytes).map(|bytes| Piece::Whole { tag: *tag, bytes })
+            }
+            _ => None,
+        };
+        let piece = instead.as_ref().unwrap_or(piece);
         if self.limits.cut.is_some() {
             self.discard(piece);
         } else if self.hold_against_facts(piece) {
@@ -38,7 +46,7 @@ impl Session {
             // Nothing that is waited for.
             Piece::Part { bytes, first, last, .. } => return self.data(bytes, *first, *last),
             Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
-            // Only a client's are.
+            // Of the server's, only what something stands in for.
             Piece::Dropped { .. } => return self.lost_track(),
         }
         self.drop_copy_marks();
@@ -189,6 +197,7 @@ impl Session {
             }
             let tally = self.tally.take();
             let late = |traces: &Traces| traces.late.is_some();
+            let goes_on = suspended && !self.portals_end_next();
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));
             self.actions.push_back(Action::Completed {
                 number,
@@ -196,6 +205,7 @@ impl Session {
                 rows: tally.rows,
                 bytes: tally.bytes,
                 suspended,
+                goes_on,
             });
         }
         if sqlstate.is_none()
@@ -205,6 +215,12 @@ impl Session {
         {
             self.registry.declared(name, opened);
         }
+    }
+
+    /// The next reply is that of a Sync which ends the transaction, and all portals with it.
+    fn portals_end_next(&self) -> bool {
+        let next = self.expect.front().map(|entry| &entry.owed);
+        matches!(next, Some(Owed::Sync)) && !self.isolation.is_open(self.status)
     }
 
     fn parameter_status(&mut self, frame: &Bytes) {
@@ -242,10 +258,10 @@ impl Session {
             }
             Some(Owed::Query { failed, .. }) => {
                 *failed = true;
-                self.copy_in = false;
                 self.failure = sqlstate;
                 let shown = self.shown_error(frame);
                 self.client.relay(&shown);
+                self.copy_failed();
             }
             Some(Owed::RefusedQuery(poison)) => match poison.take_if(|poison| is(poison)) {
                 Some(poison) => self.client.relay(&poison.error),
@@ -330,6 +346,7 @@ impl Session {
                 rows: 0,
                 bytes: 0,
                 suspended: false,
+                goes_on: false,
             });
         }
         self.skip();
@@ -343,6 +360,7 @@ impl Session {
             }
             self.gate = Gate::Open;
         }
+        self.copy_failed();
     }
 
     pub(crate) fn ready(&mut self, frame: &Bytes) {
@@ -392,12 +410,14 @@ impl Session {
             }
         }
         if self.expect.is_empty() {
+            self.learned = self.learned.saturating_add(u64::from(self.encoding_unsure));
             self.encoding_unsure = false;
             self.encoding_touched &= status != b'I';
         }
         if status == b'I' && self.expect.is_empty() {
             // Not while another BEGIN may be on its way, with what was done behind it.
             self.so_far = TransactionSoFar::Nothing;
+            self.rewritten.forget();
             self.isolation.ended();
             self.touched = self.touched && self.state.search_path.is_none();
             self.wild = false;
@@ -420,6 +440,7 @@ impl Session {
             self.own_state().purpose = purpose;
             self.own_state().runs_as = runs_as;
             self.registry.are_made_by_sql(made_by_sql);
+            self.learned = self.learned.saturating_add(1);
         }
         self.question_ran();
         self.forget_facts();

@@ -22,7 +22,7 @@ use crate::park::Park;
 use crate::probe::Answer;
 use crate::registry::Registry;
 use crate::subject::{Pending, Subject, TransactionSoFar};
-use crate::subjects::Subjects;
+use crate::subjects::{Rewritten, Subjects};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -73,6 +73,8 @@ pub enum Action {
         bytes: u64,
         /// More rows may be fetched, by functions that are compiled only then.
         suspended: bool,
+        /// More rows may be fetched of its portal, by whatever.
+        goes_on: bool,
     },
     /// Keys that a statement has shown, of a relation where they are tracked; before it is completed. There may be several
     /// of them.
@@ -212,6 +214,8 @@ pub struct Session {
     pub(crate) catalog_changes: u64,
     /// How often the path by which names are found may have changed.
     pub(crate) path_changes: u64,
+    /// How often it was learnt what holds by now: of the server, or by a catalog.
+    pub(crate) learned: u64,
     /// How often something was sent that may give a name of a statement or cursor another meaning.
     pub(crate) names_sent: u64,
     /// How many of them the catalog in use was loaded after.
@@ -222,8 +226,6 @@ pub struct Session {
     pub(crate) catalog_asked: Option<u64>,
     /// What a statement under way makes or drops.
     pub(crate) making: Option<Making>,
-    /// How many there were when one of them last gave things other names, or did what is not known.
-    pub(crate) names_moved: u64,
     pub(crate) catalog: Arc<Catalog>,
     /// The one before it.
     pub(crate) catalog_before: Option<Arc<Catalog>>,
@@ -236,6 +238,7 @@ pub struct Session {
     pub(crate) withheld: Option<Withheld>,
     pub(crate) limits: Limits,
     pub(crate) subjects: Subjects,
+    pub(crate) rewritten: Rewritten,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
@@ -286,6 +289,7 @@ impl Session {
             answer: Answer::default(),
             parses: false,
             exists: false,
+            learned: 0,
             catalog_changes: 0,
             path_changes: 0,
             names_sent: 0,
@@ -293,7 +297,6 @@ impl Session {
             catalog_followed: 0,
             catalog_asked: None,
             making: None,
-            names_moved: 0,
             catalog: setup.catalog,
             catalog_before: None,
             generation: 0,
@@ -302,6 +305,7 @@ impl Session {
             withheld: None,
             limits: Limits::of(setup.pid),
             subjects: Subjects::default(),
+            rewritten: Rewritten::default(),
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
@@ -484,6 +488,7 @@ impl Session {
     pub fn catalog_loaded(&mut self, change: u64, catalog: Arc<Catalog>) {
         self.set_catalog(catalog);
         self.catalog_seen = self.catalog_seen.max(change);
+        self.learned = self.learned.saturating_add(1);
         self.catalog_asked = self.catalog_asked.filter(|asked| *asked > change);
         self.forget_facts();
         if matches!(self.gate, Gate::AwaitingCatalog) {

@@ -12,7 +12,7 @@ use stepgate_sql::Catalog;
 use stepgate_types::RelationName;
 use stepgate_wire::HEADER;
 
-use crate::subjects::{KeyField, KeyFields, TrackedKeys};
+use crate::subjects::{KeyField, KeyFields, Rewritten, TrackedKeys};
 
 /// The most keys of a row that are hashed; of more relations each counts as somebody else.
 const MAX_KEYS: usize = 4;
@@ -97,9 +97,11 @@ impl Tells {
     }
 
     /// A result is described by this RowDescription.
-    pub(crate) fn counting(&self, frame: &[u8], catalog: &Catalog) -> Counting {
+    pub(crate) fn counting(&self, frame: &[u8], catalog: &Catalog, rewritten: &Rewritten) -> Counting {
         let mut fields: Vec<KeyField> = Vec::new();
-        for field in KeyFields::of(frame, &self.keys, catalog).map(|fields| fields.0).unwrap_or_default() {
+        for field in
+            KeyFields::of(frame, &self.keys, catalog, rewritten).map(|fields| fields.0).unwrap_or_default()
+        {
             let known = fields.iter().any(|known| known.relation == field.relation);
             if field.read.is_some() && !known && self.relations.contains(&*field.relation) {
                 fields.push(field);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Closes, Facts, SessionState, StatementValues};
+use stepgate_sql::{Closes, Facts, Isolation, SessionState, StatementValues};
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
@@ -193,6 +193,7 @@ impl Subject {
             of_statement,
             meter,
             made,
+            changes: changes(facts),
             late: facts.iter().any(sees_late).then(|| Late {
                 sql: owned(&self.pending.sql),
                 facts: Arc::clone(facts),
@@ -232,6 +233,17 @@ fn sees_late(facts: &Facts) -> bool {
     goes_on || (!plain && (!facts.relations.is_empty() || !facts.is_settled()))
 }
 
+/// These, if running them may change what the session knows: what names, roles or texts mean, or its transaction.
+pub(crate) fn changes(facts: &Arc<[Facts]>) -> Option<Arc<[Facts]>> {
+    let changes = |facts: &Facts| {
+        let effect = &facts.effect;
+        let of_session =
+            effect.session || effect.encoding.is_some() || effect.isolation != Isolation::AsBefore;
+        of_session || effect.catalog || facts.kind == Kind::Transaction || is_wild(facts)
+    };
+    facts.iter().any(changes).then(|| Arc::clone(facts))
+}
+
 /// Whether a statement may do more than its facts say.
 pub(crate) fn is_wild(facts: &Facts) -> bool {
     facts.certainty == Certainty::Unknown
@@ -242,7 +254,11 @@ pub(crate) fn is_wild(facts: &Facts) -> bool {
 pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Arc<[Facts]> {
     let Some(then) = then.filter(|then| !Arc::ptr_eq(then, &now) && **then != now) else { return now };
     match (&*now, &**then) {
-        ([now], [then]) => Arc::from([now.union(then)]),
+        ([now], [before]) => {
+            let both = now.union(before);
+            // The same ones go on being the same.
+            if both == *before { Arc::clone(then) } else { Arc::from([both]) }
+        }
         _ => opaque_facts(),
     }
 }

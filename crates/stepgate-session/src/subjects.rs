@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use stepgate_sql::{Catalog, Facts};
-use stepgate_types::{ColumnName, RelationName};
+use stepgate_types::{Certainty, ColumnName, Kind, RelationName, Use};
 use stepgate_wire::read::{DataRow, RowDescription};
 
 use crate::expect::Owed;
@@ -24,6 +24,9 @@ pub(crate) const MAX_KEY: usize = 256;
 
 /// The longest row that is looked at, in bytes; of a longer one it is only known that there was one.
 const MAX_ROW: usize = 64 * 1024;
+
+/// The most columns that are remembered of those that a transaction writes.
+const MAX_REWRITTEN: usize = 256;
 
 /// How many keys are told at once.
 const AT_ONCE: usize = 96;
@@ -68,7 +71,7 @@ pub(crate) struct KeyField {
     pub(crate) at: usize,
     /// Shared, since each row that is looked at names it.
     pub(crate) relation: Arc<RelationName>,
-    /// How its value is read; `None`: what it shows is made of keys, and is none itself.
+    /// How its value is read; `None`: what it shows is made of keys, or may have been put there, and is none itself.
     pub(crate) read: Option<Read>,
 }
 
@@ -78,8 +81,56 @@ pub(crate) struct Read {
     pub(crate) binary: bool,
 }
 
+/// Columns that the open transaction has written, or is about to: what a row shows in them says nothing of whose it was.
+#[derive(Debug, Default)]
+pub(crate) struct Rewritten {
+    columns: BTreeSet<ColumnName>,
+    /// It may be any.
+    all: bool,
+}
+
+impl Rewritten {
+    /// These facts are of something that is about to be sent.
+    pub(crate) fn by(&mut self, facts: &Facts) {
+        self.all |= facts.certainty == Certainty::Unknown;
+        if facts.read_only {
+            return;
+        }
+        // Rows that are new are the client's own, unless it looks at others for them (ON CONFLICT).
+        let looks = |relation: &RelationName| {
+            facts.columns.iter().any(|(column, uses)| {
+                column.relation == *relation && uses.iter().any(|used| *used != Use::Write)
+            })
+        };
+        let written =
+            facts.columns.iter().filter(|(_, uses)| uses.contains(&Use::Write)).map(|(column, _)| column);
+        for column in written.filter(|it| facts.kind != Kind::Insert || looks(&it.relation)) {
+            self.all |= self.columns.len() >= MAX_REWRITTEN;
+            if self.all {
+                return;
+            }
+            self.columns.insert(column.clone());
+        }
+    }
+
+    /// The transaction is over.
+    pub(crate) fn forget(&mut self) {
+        self.all = false;
+        self.columns.clear();
+    }
+
+    fn has(&self, column: &ColumnName) -> bool {
+        self.all || self.columns.contains(column)
+    }
+}
+
 impl KeyFields {
-    pub(crate) fn of(frame: &[u8], tracked: &TrackedKeys, catalog: &Catalog) -> Option<Self> {
+    pub(crate) fn of(
+        frame: &[u8],
+        tracked: &TrackedKeys,
+        catalog: &Catalog,
+        rewritten: &Rewritten,
+    ) -> Option<Self> {
         let described = RowDescription::read(frame).ok()?;
         let mut fields = Vec::new();
         for (at, field) in described.fields.iter().enumerate() {
@@ -90,7 +141,7 @@ impl KeyFields {
             let name = catalog.name_of(field.table);
             for column in shown.into_iter().filter(|column| tracked.is_key(column)) {
                 // A view's column may be anything that is made of the key.
-                let itself = name == Some(&column.relation);
+                let itself = name == Some(&column.relation) && !rewritten.has(&column);
                 let read = itself.then_some(Read { type_oid: field.type_oid, binary: field.format != 0 });
                 fields.push(KeyField { at, relation: Arc::new(column.relation), read });
             }
@@ -136,7 +187,7 @@ impl Session {
     pub(crate) fn look_for_keys(&mut self, frame: &Bytes) {
         let Some(tracked) = &self.subjects.tracked else { return };
         let owed = self.expect.front().map(|entry| &entry.owed);
-        let found = || KeyFields::of(frame, tracked, &self.catalog).map(Arc::new);
+        let found = || KeyFields::of(frame, tracked, &self.catalog, &self.rewritten).map(Arc::new);
         match owed {
             Some(Owed::Query { .. }) => self.subjects.now = found(),
             // Not that of a prepared statement, which says nothing of formats.

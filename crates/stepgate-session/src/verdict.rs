@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use stepgate_record::Release;
 use stepgate_sql::Facts;
+use stepgate_types::SqlState;
 use stepgate_wire::{Problem, reply};
 
 use crate::expect::{Entry, Owed, Poison};
@@ -46,6 +47,7 @@ impl Session {
                 self.flush_limited();
             }
         }
+        self.executes_anew(&subject.pending.sql, &subject.pending.facts);
         self.take_effect(number, &subject.pending.facts);
         self.advance();
         Ok(())
@@ -115,6 +117,20 @@ impl Session {
                 self.skip();
             }
         }
+    }
+
+    /// Refuses a Parse that may read data, about which nobody has decided: a Bind that must fail goes in its place.
+    pub(crate) fn refuse_parse(&mut self) {
+        let problem = Problem::error(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "stepgate: this statement cannot be prepared by itself, since preparing it reads data",
+        )
+        .with_detail("It has a literal whose type runs a function that reads tables, or is not known.")
+        .with_hint("Give the value as a parameter, or send the statement with its Bind in one go.");
+        let nonce = self.next_nonce();
+        self.server.poison_bind(&nonce);
+        self.owe(Owed::Refused(Poison { nonce: Some(nonce), error: problem.error_bytes() }));
+        self.skip();
     }
 
     /// Recognises a message that must fail.
@@ -217,7 +233,13 @@ impl Session {
             self.server.flush();
         }
         self.let_go();
-        if self.expect.is_empty() && !self.segment_begun {
+        let mut owed = self.expect.iter().map(|entry| &entry.owed);
+        // The server may have sent all of it, and be idle in a transaction.
+        let query = |owed: &Owed| matches!(owed, Owed::Query { .. }) && owed.copies_in() == 0;
+        let waits_within = self.is_stalled() && owed.next().is_some_and(query);
+        let alone =
+            owed.all(|owed| matches!(owed, Owed::OwnSync)) && (waits_within || self.expect.is_empty());
+        if alone && !self.segment_begun {
             // Resets the server's idle timers; outside a segment a Sync does nothing else.
             self.server.sync();
             self.expect.push_back(Entry { owed: Owed::OwnSync, segment: self.segment });

@@ -115,3 +115,99 @@ fn what_follows_a_copy_that_failed_in_the_middle_of_a_message_is_judged() {
     stage.server(&[description(&[]), complete(), ready(b'I')]);
     assert_eq!(tags(&stage.at_client()), "EZTCZ");
 }
+
+#[test]
+fn copy_data_goes_on_to_a_limited_message_that_also_copies_in() {
+    let mut stage = Stage::new();
+    stage.client(&[query("copy t from stdin; select a from t"), frame(b'd', b"x\n"), frame(b'c', b"")]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    assert_eq!(tags(&stage.at_server()), "Qdc");
+    stage.server(
+        &[
+            vec![frame(b'G', b"\0\0\0"), complete()],
+            vec![frame(b'D', b"\0\0")],
+            vec![complete(), ready(b'I')],
+        ]
+        .concat(),
+    );
+    assert_eq!(tags(&stage.at_client()), "GCDCZ");
+}
+
+#[test]
+fn a_limited_copy_in_by_the_extended_protocol_does_not_wait_for_itself() {
+    let mut stage = Stage::new();
+    let frames = [parse("", "copy t from stdin"), bind("", ""), execute(""), sync()];
+    stage.client(&frames);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    assert_eq!(tags(&stage.at_server()), "PBEH");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'G', b"\0\0\0")]);
+    // The server ignores the first Sync, and so the client sends another.
+    stage.client(&[frame(b'd', b"x\n"), frame(b'c', b""), sync()]);
+    assert_eq!(tags(&stage.at_server()), "dcH");
+    stage.server(&[complete()]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "12GCZ");
+}
+
+/// What its triggers say counts as rows: people may yet be asked about it, and what stands behind it must not be under way
+/// when it is ended.
+#[test]
+fn nothing_is_sent_or_asked_about_behind_a_limited_copy_in_before_it_is_done() {
+    let mut stage = Stage::new();
+    stage.client(&extended());
+    stage.client(&[sync()]);
+    let number = stage.decision().number;
+    let meter = stage.pass_limited(number, Some(1), None);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), copy_in()]);
+    stage.client(&[frame(b'd', b"x\n"), frame(b'c', b""), sync(), parse("", "select 2"), bind("", "")]);
+    stage.client(&[execute(""), sync()]);
+    assert_eq!(tags(&stage.at_server()), "PBEHdcH");
+    let notice = frame(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mx\0\0");
+    stage.server(&[notice.clone(), notice]);
+    assert!(stage.session.is_stalled() && !stage.undecided());
+    stage.go_on(&meter, 9);
+    stage.server(&[complete()]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "12GNNCZ");
+    assert!(stage.undecided());
+}
+
+#[test]
+fn what_is_no_data_fails_a_limited_copy_in_instead_of_waiting_for_ever() {
+    let mut stage = Stage::new();
+    stage.client(&extended());
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), copy_in()]);
+    stage.client(&[frame(b'd', b"x\n"), parse("", "select 2"), sync()]);
+    assert_eq!(tags(&stage.at_server()), "PBEHdf");
+    stage.server(&[error("57014", "COPY from stdin failed")]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert!(tags(&stage.at_client()).ends_with("EZ") && !stage.ended);
+}
+
+/// PostgreSQL has failed by then, and answers them.
+#[test]
+fn syncs_behind_data_that_fail_are_answered() {
+    for (simple, replies) in [(true, "EZZZ"), (false, "EZZ")] {
+        let begun = if simple { vec![query("copy t from stdin")] } else { extended().to_vec() };
+        let opened =
+            if simple { vec![copy_in()] } else { vec![frame(b'1', b""), frame(b'2', b""), copy_in()] };
+        let mut stage = reading(&begun, &opened);
+        stage.client(&[frame(b'd', b"x\n"), sync(), sync(), query("select 1")]);
+        assert_eq!(tags(&stage.at_server()), "d");
+        stage.server(&[error("22P04", "extra data")]);
+        if simple {
+            stage.server(&[ready(b'I')]);
+        }
+        assert_eq!(tags(&stage.at_server()), "SS");
+        stage.server(&[ready(b'I'), ready(b'I')]);
+        assert_eq!(tags(&stage.at_client()), replies);
+        assert!(stage.undecided() && !stage.ended);
+    }
+}

@@ -365,34 +365,6 @@ fn notifications_parameters_and_the_servers_end_still_reach_a_client_whose_reply
 }
 
 #[test]
-fn copy_data_goes_on_to_a_limited_message_that_also_copies_in() {
-    let mut stage = Stage::new();
-    stage.client(&[query("copy t from stdin; select a from t"), frame(b'd', b"x\n"), frame(b'c', b"")]);
-    let number = stage.decision().number;
-    stage.pass_limited(number, Some(1), None);
-    assert_eq!(tags(&stage.at_server()), "Qdc");
-    stage
-        .server(&[vec![frame(b'G', b"\0\0\0"), complete()], rows(1), vec![complete(), ready(b'I')]].concat());
-    assert_eq!(tags(&stage.at_client()), "GCDCZ");
-}
-
-#[test]
-fn a_limited_copy_in_by_the_extended_protocol_does_not_wait_for_itself() {
-    let mut stage = Stage::new();
-    let frames = [parse("", "copy t from stdin"), bind("", ""), execute(""), sync()];
-    stage.client(&frames);
-    let number = stage.decision().number;
-    stage.pass_limited(number, Some(1), None);
-    assert_eq!(tags(&stage.at_server()), "PBEH");
-    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'G', b"\0\0\0")]);
-    // The server ignores the first Sync, and so the client sends another.
-    stage.client(&[frame(b'd', b"x\n"), frame(b'c', b""), sync()]);
-    assert_eq!(tags(&stage.at_server()), "dcS");
-    stage.server(&[complete(), ready(b'I')]);
-    assert_eq!(tags(&stage.at_client()), "12GCZ");
-}
-
-#[test]
 fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
     let mut stage = Stage::new();
     stage.client(&[query("select a from t"), query("select 2")]);
@@ -645,4 +617,22 @@ fn a_pipeline_takes_from_one_allowance() {
     assert_eq!(tags(&stage.at_client()), "DCZ");
     assert_eq!(allowance.now(), (Amount::of(4, 28), Limit::of(Some(1), None)));
     assert_eq!(meter.delivered(), Amount::of(2, 14));
+}
+
+/// The server has sent all of it, and would end a session that is idle in its transaction.
+#[test]
+fn while_a_row_waits_the_server_is_kept_from_ending_an_idle_transaction() {
+    let (mut stage, meter) = running("select a from t", 1);
+    stage.server(&rows(2));
+    for _ in 0..2 {
+        stage.session.keep_alive();
+        stage.server(&[]);
+        assert_eq!(tags(&stage.at_server()), "S");
+    }
+    stage.at_client();
+    stage.go_on(&meter, 1);
+    stage.server(&[complete(), ready(b'T'), ready(b'T'), ready(b'T')]);
+    assert_eq!(tags(&stage.at_client()), "DCZ");
+    stage.client(&[query("select 2")]);
+    assert!(stage.undecided() && !stage.ended);
 }

@@ -6,9 +6,11 @@ mod support;
 
 use std::time::Duration;
 
+use stepgate_testkit::Person;
 use support::frames::{error, execute, extended, frame, next, parse, query, send, sync, until_tag};
 use support::raw::{config, runtime, session};
 use support::{SOON, World, held};
+use tokio::runtime::Runtime;
 
 const SSN: &str = "select full_name, ssn from customers order by id limit 2;";
 
@@ -253,4 +255,248 @@ fn a_temporary_view_does_not_pass_for_the_harmless_table_whose_name_it_took() {
     // Other names mean what they meant.
     let other = psql.run("select count(*) from orders;").unwrap();
     assert!(other.is_ok() && !other.text().contains("stepgate:"), "{}", other.text());
+}
+
+/// What comes of these messages, each sent once the one before it is answered: what stops the last of them, be it a hold or
+/// an error by its SQLSTATE. None of them may show a social security number.
+fn stopped(world: &World, runtime: &Runtime, person: &Person, steps: &[Vec<u8>]) -> Option<String> {
+    let mut session = runtime.block_on(session(&config(world, person))).unwrap();
+    let is_number = |text: &[u8]| matches!(text, [b'9', b'0', _, b'-', b'0', ..]);
+    let mut stopped = None;
+    for (at, step) in steps.iter().enumerate() {
+        send(runtime, &mut session, step);
+        stopped = None;
+        loop {
+            let (tag, body) = next(runtime, &mut session, SOON).unwrap();
+            let shows = tag == b'D' && body.windows(5).any(is_number);
+            assert!(!shows, "shown: {}", String::from_utf8_lossy(&steps.concat()));
+            let held = tag == b'N' && body.windows(15).any(|text| text == b"stepgate: held,");
+            if held {
+                stopped = Some("held".to_owned());
+            } else if tag == b'E' {
+                stopped = error(&[(tag, body)]).map(|(state, _)| state);
+            }
+            assert!(!held || at + 1 == steps.len(), "held: {}", String::from_utf8_lossy(step));
+            if held || tag == b'Z' {
+                break;
+            }
+        }
+    }
+    stopped
+}
+
+fn named(tag: u8, parts: &[&str], rest: &[u8]) -> Vec<u8> {
+    let names: Vec<u8> = parts.iter().flat_map(|part| [part.as_bytes(), b"\0"].concat()).collect();
+    frame(tag, &[&names, rest].concat())
+}
+
+fn prepared(name: &str, sql: &str) -> Vec<u8> {
+    named(b'P', &[name, sql], &[0; 2])
+}
+
+fn bound(portal: &str, name: &str) -> Vec<u8> {
+    named(b'B', &[portal, name], &[0; 6])
+}
+
+fn executed(portal: &str, rows: u8) -> Vec<u8> {
+    named(b'E', &[portal], &[0, 0, 0, rows])
+}
+
+fn described(name: &str) -> Vec<u8> {
+    named(b'D', &[&format!("S{name}")], &[])
+}
+
+fn synced(messages: &[Vec<u8>]) -> Vec<u8> {
+    [messages.concat(), sync()].concat()
+}
+
+fn open_to_makers(ddl: &str) -> (World, Runtime, Person) {
+    let (world, runtime) = (World::new(), runtime());
+    world.cluster.load("shop", &format!("grant create on schema public to public; {ddl}")).unwrap();
+    let dana = world.dana();
+    (world, runtime, dana)
+}
+
+/// A portal changes what names mean when it is executed, which may be long after its Bind: what was learnt in between holds
+/// no more.
+#[test]
+fn a_path_that_is_changed_by_a_portal_bound_before_it_was_asked_for_is_asked_for_anew() {
+    let (world, runtime, dana) = open_to_makers(
+        "create table employees (id int, ssn text); insert into employees values (1, 'x'); \
+         grant all on employees to public; grant usage on schema hr to public; grant select on hr.employees to public",
+    );
+    let reads = query("select ssn||'' from employees limit 3");
+    let asks = query("select count(*) from orders");
+    let binds = |sql: &str| synced(&[prepared("s", sql), bound("p", "s")]);
+    let by_rows = "select set_config('search_path', case i when 1 then 'public' else 'hr, public' end, false) \
+                   from generate_series(1, 2) i";
+    let first = |sql: &str| synced(&[prepared("s", sql), bound("p", "s"), executed("p", 1)]);
+    for steps in [
+        vec![
+            query("begin"),
+            binds("set search_path = hr, public"),
+            asks.clone(),
+            synced(&[executed("p", 0)]),
+            reads.clone(),
+        ],
+        vec![
+            query("set search_path = hr, public"),
+            query("begin"),
+            query("savepoint a"),
+            query("set local search_path = public"),
+            binds("rollback to a"),
+            asks.clone(),
+            synced(&[executed("p", 0)]),
+            reads.clone(),
+        ],
+        vec![
+            query("set search_path = hr, public"),
+            query("begin"),
+            query("set local search_path = public"),
+            binds("commit"),
+            asks.clone(),
+            synced(&[executed("p", 0)]),
+            reads.clone(),
+        ],
+        vec![query("begin"), first(by_rows), asks.clone(), synced(&[executed("p", 0)]), reads.clone()],
+        vec![
+            query("begin"),
+            query(&format!("declare c cursor for {by_rows}")),
+            synced(&[executed("c", 1)]),
+            asks.clone(),
+            synced(&[executed("c", 1)]),
+            reads.clone(),
+        ],
+        vec![
+            query("begin"),
+            query(&format!("declare c cursor for {by_rows}")),
+            query("fetch 1 from c"),
+            binds("fetch 1 from c"),
+            asks,
+            synced(&[executed("p", 0)]),
+            reads,
+        ],
+    ] {
+        assert!(stopped(&world, &runtime, &dana, &steps).is_some(), "{steps:?}");
+    }
+}
+
+/// PostgreSQL looks anew at the names in a prepared statement when it is described, too, and goes on with what it found
+/// though another object of that name stands before it by then.
+#[test]
+fn what_a_prepared_statement_meant_when_it_was_last_described_or_bound_is_not_forgotten() {
+    let (world, runtime, dana) = open_to_makers("");
+    let made = || query("create temp table customers (id int, ssn text)");
+    let dropped = || query("drop table pg_temp.customers");
+    let sql = "select ssn||'' from customers limit 3";
+    for steps in [
+        vec![
+            made(),
+            synced(&[prepared("s", sql)]),
+            dropped(),
+            synced(&[described("s")]),
+            made(),
+            synced(&[bound("", "s"), executed("", 0)]),
+        ],
+        vec![
+            made(),
+            query(&format!("prepare s as {sql}")),
+            dropped(),
+            synced(&[described("s")]),
+            made(),
+            query("execute s"),
+        ],
+        vec![
+            made(),
+            synced(&[prepared("s", sql)]),
+            dropped(),
+            synced(&[prepared("t", "select 1"), described("t"), described("s")]),
+            made(),
+            query("execute s"),
+        ],
+    ] {
+        assert!(stopped(&world, &runtime, &dana, &steps).is_some(), "{steps:?}");
+    }
+}
+
+/// A name that stood for a column may stand for one further out, or call a function, once the column is gone.
+#[test]
+fn behind_a_column_that_the_transaction_dropped_a_name_with_a_schema_is_not_read_by_the_old_catalog() {
+    let (world, runtime, dana) = open_to_makers("");
+    let outer =
+        |table: &str| format!("select (select ssn from {table} limit 1)||'' from public.customers limit 2");
+    let made = |table: &str| query(&format!("create table {table} as select 'x'::text as ssn, 1 as z"));
+    let drops = |table: &str| format!("alter table {table} drop column ssn");
+    let run = |sql: &str| [prepared("", sql), bound("", ""), executed("", 0)].concat();
+    let view =
+        |shows: &str| format!("create or replace view public.v as select {shows} as a from public.customers");
+    for steps in [
+        vec![made("public.a1"), query("begin"), query(&drops("public.a1")), query(&outer("public.a1"))],
+        vec![
+            made("public.a2"),
+            query("begin"),
+            query(&drops("public.a2")),
+            query(&format!("create table public.loot as {}", outer("public.a2"))),
+        ],
+        vec![made("public.a3"), synced(&[run(&drops("public.a3")), run(&outer("public.a3"))])],
+        vec![
+            query("create table public.t5 as select 1 as id, 'x'::text as f5"),
+            query(
+                "create function public.f5(public.t5) returns text language sql as 'select ssn from public.customers where id = $1.id'",
+            ),
+            query("begin"),
+            query("alter table public.t5 drop column f5"),
+            query("select t5.f5 from public.t5"),
+        ],
+        vec![
+            query(&view("segment")),
+            query("begin"),
+            query(&view("full_name")),
+            query("select a from public.v limit 2"),
+        ],
+    ] {
+        assert!(stopped(&world, &runtime, &dana, &steps).is_some(), "{steps:?}");
+    }
+}
+
+/// So it may where the catalog is read anew, and nothing is left of the table's columns.
+#[test]
+fn a_table_that_lost_its_last_column_has_none() {
+    let (world, runtime, dana) = open_to_makers("");
+    let steps = [
+        query("create temp table z2 (ssn text)"),
+        query("insert into z2 values ('x')"),
+        query("select count(ssn) from z2"),
+        query("alter table z2 drop column ssn"),
+        query("select (select ssn from z2 limit 1)||'' from customers limit 2"),
+    ];
+    assert!(stopped(&world, &runtime, &dana, &steps).is_some());
+}
+
+/// A literal is read as its type when it is parsed, and a domain within that type is checked by then.
+#[test]
+fn a_parse_that_would_run_a_check_that_reads_data_is_refused() {
+    let (world, runtime, dana) = open_to_makers(
+        "create function known(text) returns boolean language sql security invoker \
+         as 'select exists (select 1 from public.customers where ssn = $1)'; \
+         create domain customer_ssn as text check (public.known(value)); \
+         create domain short as text check (length(value) < 30)",
+    );
+    let ssn = world.cluster.psql("shop", "select ssn from customers where id = 1").unwrap();
+    let literal = format!("select '{{{ssn}}}'::public.customer_ssn[]");
+    for steps in [
+        vec![synced(&[prepared("", &literal)])],
+        vec![synced(&[prepared("s", &literal), described("s")])],
+        vec![synced(&[prepared("", &literal), prepared("", "select 1"), bound("", ""), executed("", 0)])],
+        // The gate's own look at what it does not understand would tell as much.
+        vec![query(&format!("{literal}, query_to_xml('select 1', true, true, '')"))],
+        vec![synced(&[prepared("", &literal), bound("", ""), executed("", 0)])],
+    ] {
+        let stopped = stopped(&world, &runtime, &dana, &steps);
+        // What a domain's check says would be 23514.
+        assert!(matches!(stopped.as_deref(), Some("0A000" | "held" | "42501")), "{stopped:?}: {steps:?}");
+    }
+    // A check of nothing but its value is in nobody's way.
+    let plain = synced(&[prepared("", "select '{x}'::public.short[]")]);
+    assert_eq!(stopped(&world, &runtime, &dana, &[plain]), None);
 }

@@ -68,6 +68,32 @@ fn a_view_replaced_under_a_waiting_statement_shows_nothing_that_was_not_asked_fo
     support::held(&mut psql);
 }
 
+/// It has no table beneath it, and so nothing that was judged could be told to have changed.
+#[test]
+fn a_view_of_nothing_that_is_replaced_under_a_waiting_statement_shows_nothing_that_was_not_asked_for() {
+    let (world, runtime) = (world(), runtime());
+    world
+        .cluster
+        .load("shop", "create view blank as select 'x'::text as x; grant select on blank to public")
+        .unwrap();
+    let eve = world.person("eve", "analysts");
+    for again in [query("select x from blank limit 1"), extended("select x from blank limit 1")] {
+        let mut session = runtime.block_on(session(&config(&world, &eve))).unwrap();
+        // Known, so that it is the statement that waits and not the look for names.
+        send(&runtime, &mut session, &query("select count(x) from blank"));
+        assert!(error(&until_tag(&runtime, &mut session, b'Z')).is_none());
+        let mut dba =
+            holding_a_lock(&world, "create or replace view blank as select ssn as x from customers");
+        send(&runtime, &mut session, &again);
+        waits_for_lock(&world);
+        assert!(dba.run("commit;").unwrap().is_ok());
+        let replies = until_tag(&runtime, &mut session, b'E');
+        assert!(replies.iter().all(|(tag, _)| *tag != b'D'), "{replies:?}");
+        assert!(error(&replies).unwrap().1.contains("what this statement reads was changed"), "{replies:?}");
+        world.cluster.load("shop", "create or replace view blank as select 'x'::text as x").unwrap();
+    }
+}
+
 #[test]
 fn a_statement_that_waited_for_harmless_ddl_is_answered_as_ever() {
     let world = world();

@@ -94,6 +94,8 @@ impl Drive {
     async fn go_on_or_wait(&mut self, state: &mut State, number: u64, hold: Option<&Hold>, more: More) {
         match more {
             More::GoesOn => self.session.go_on(),
+            // One thing waits at a time.
+            More::Waits(_) if state.hold.is_some() => self.defect(state),
             More::Waits(hold) => {
                 self.session.tell(&hold.notice);
                 count(&self.judge.gate.metrics.held_midway);
@@ -127,9 +129,9 @@ impl Drive {
         count(&self.judge.gate.metrics.ended_midway);
         let (done, cancelled) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
-        let (pid, secret) = self.server_key.clone();
+        let key = self.server_key.clone();
         let cancels = async move {
-            let cancelled = forward_cancel(&database.config, pid, &secret).await;
+            let cancelled = forward_cancel(&database.config, &key).await;
             if let Err(error) = &cancelled {
                 tracing::warn!(%error, "cancelling a statement that has reached its limit");
             }

@@ -332,7 +332,8 @@ impl Case<'_> {
     /// Whom to ask for more, and as what; or what becomes of the statement without asking.
     async fn beyond(&self, limited: &mut Limited) -> Result<Result<(Action, Approval), More>, LogError> {
         let decision = self.decision;
-        if !decision.enforced {
+        // What began without being held back is not held back in the middle.
+        if !decision.enforced || !limited.meter.is_enforced() {
             self.judge.gate.log.append(vec![self.reached(limited, "monitor")], Vec::new()).await?;
             self.goes_on_freely(limited, Limit::NONE, None).await?;
             return Ok(Err(More::GoesOn));

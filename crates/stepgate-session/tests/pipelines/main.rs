@@ -16,7 +16,7 @@ use stepgate_wire::{Cutter, Side};
 use support::{bind, close_statement, find, frame, parse, query, sync, tags};
 
 /// What may be sent by Query and by Parse.
-const TEXTS: [&str; 28] = [
+const TEXTS: [&str; 31] = [
     "select a from t",
     "select a from t",
     "select a from app.hold",
@@ -31,6 +31,9 @@ const TEXTS: [&str; 28] = [
     "begin",
     "commit",
     "rollback",
+    "savepoint a",
+    "rollback to a",
+    "release a",
     "insert into t values (1)",
     "insert into app.hold values (1)",
     "copy t to stdout",
@@ -86,6 +89,20 @@ fn copy(extended: bool, end: u8, data: Vec<bool>, early_sync: bool) -> Vec<Vec<u
     frames
 }
 
+/// A transaction that fails and is ended, or gone back in, by what is flushed or not; and what comes then.
+fn failed(end: &str, how: u8, then: &str) -> Vec<Vec<u8>> {
+    let run = |text: &str, last: Vec<u8>| vec![parse("", text), bind("", ""), execute("", 0), last];
+    let extended = how & 1 == 0;
+    let one = |text: &str| if extended { run(text, sync()) } else { vec![query(text)] };
+    let last = if how & 2 == 0 { frame(b'H', b"") } else { sync() };
+    [one("begin"), one("savepoint a"), one("select 1/0"), run(end, last), executed_now(then, how & 4 == 0)]
+        .concat()
+}
+
+fn executed_now(text: &str, simple: bool) -> Vec<Vec<u8>> {
+    if simple { vec![query(text)] } else { vec![parse("", text), bind("", ""), execute("", 0), sync()] }
+}
+
 fn step() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let text = || prop::sample::select(TEXTS.to_vec());
     let name = || prop::sample::select(STATEMENTS.to_vec());
@@ -120,6 +137,8 @@ fn step() -> impl Strategy<Value = Vec<Vec<u8>>> {
         1 => prop::sample::select(b"Hdcf".to_vec()).prop_map(|tag| {
             vec![frame(tag, if tag == b'f' { b"stray\0" } else { b"" })]
         }),
+        2 => (prop::sample::select(vec!["commit", "rollback", "rollback to a", "release a"]), 0..8_u8, text())
+            .prop_map(|(end, how, then)| failed(end, how, then)),
         4 => Just(vec![sync()]),
     ]
 }

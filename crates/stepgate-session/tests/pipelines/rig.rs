@@ -117,7 +117,8 @@ impl Rig {
 
     fn client_sends(&mut self, rest: &mut &[u8]) -> bool {
         // Many clients wait for the answer before they execute the next.
-        let waits = self.patient && self.client.buffer().first() == Some(&b'B') && !self.session.is_idle();
+        let next = self.client.buffer().first();
+        let waits = self.patient && matches!(next, Some(b'B' | b'Q')) && !self.session.is_idle();
         if waits && self.random.below(500) != 0 {
             return true;
         }
@@ -171,6 +172,8 @@ impl Rig {
                 };
                 let unknown = pending.facts.iter().any(|it| it.certainty == Certainty::Unknown);
                 let opinion = match () {
+                    // The server refuses it unseen.
+                    () if pending.aborted => Opinion::Pass,
                     () if reads("deny") => Opinion::Refuse,
                     () if unknown => Opinion::Unknown,
                     () if reads("holdno") => Opinion::HoldAndRefuse,

@@ -12,12 +12,17 @@ struct Portal {
     text: String,
     at: usize,
     ran: bool,
+    /// How many there were before it.
+    born: usize,
 }
 
 pub(crate) struct Server {
     /// Text, and whether SQL prepared it.
     statements: HashMap<String, (String, bool)>,
     portals: HashMap<String, Portal>,
+    born: usize,
+    /// How many portals there had been at each savepoint that stands.
+    savepoints: Vec<usize>,
     status: u8,
     skipping: bool,
     /// Reading COPY data, for a Query or not.
@@ -40,6 +45,8 @@ impl Server {
         Self {
             statements: HashMap::new(),
             portals: HashMap::new(),
+            born: 0,
+            savepoints: Vec::new(),
             status: b'I',
             skipping: false,
             copy: None,
@@ -151,14 +158,14 @@ impl Server {
 
     fn simple(&mut self, text: &str) -> Result<(), Failure> {
         parses(text)?;
-        if self.is_refused(text) {
-            return Err(("42501", text.to_owned()));
-        }
         if text.is_empty() {
             self.say(b'I', b"");
             return Ok(());
         }
         self.not_aborted(text)?;
+        if self.is_refused(text) {
+            return Err(("42501", text.to_owned()));
+        }
         if returns_rows(text) {
             self.say(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
         }
@@ -238,9 +245,14 @@ impl Server {
         if !portal.is_empty() && self.portals.contains_key(&portal) {
             return Err(("42P03", format!("{portal} exists")));
         }
-        self.portals.insert(portal, Portal { text, at: 0, ran: false });
+        self.opens(portal, text);
         self.say(b'2', b"");
         Ok(())
+    }
+
+    fn opens(&mut self, name: String, text: String) {
+        self.portals.insert(name, Portal { text, at: 0, ran: false, born: self.born });
+        self.born += 1;
     }
 
     fn execute(&mut self, name: &str, body: &[u8]) -> Result<(), Failure> {
@@ -283,7 +295,7 @@ impl Server {
     }
 
     fn not_aborted(&self, text: &str) -> Result<(), Failure> {
-        if self.status == b'E' && !matches!(text, "commit" | "rollback" | "") {
+        if self.status == b'E' && !matches!(text, "commit" | "rollback" | "rollback to a" | "") {
             return Err(("25P02", "current transaction is aborted".to_owned()));
         }
         Ok(())
@@ -301,7 +313,26 @@ impl Server {
             ["commit" | "rollback"] => {
                 self.status = b'I';
                 self.portals.clear();
+                self.savepoints.clear();
                 "COMMIT"
+            }
+            ["savepoint" | "release" | "rollback", ..] if self.status == b'I' => {
+                return Err(("25P01", "in transactions only".to_owned()));
+            }
+            ["savepoint", _] => {
+                self.savepoints.push(self.born);
+                "SAVEPOINT"
+            }
+            ["release", _] => {
+                self.savepoints.pop().ok_or(("3B001", "no such savepoint".to_owned()))?;
+                "RELEASE"
+            }
+            ["rollback", "to", _] => {
+                let born = *self.savepoints.last().ok_or(("3B001", "no such savepoint".to_owned()))?;
+                // That of this very statement is among them.
+                self.portals.retain(|_, portal| portal.born < born);
+                self.status = b'T';
+                "ROLLBACK"
             }
             ["select", "1/0"] => return Err(("22012", "division by zero".to_owned())),
             ["select", first, ..] if first.starts_with("pg_catalog.array_to_json") => {
@@ -359,7 +390,7 @@ impl Server {
                     return Err(("42P03", format!("{name} exists")));
                 }
                 let then = text.split_once(" for ").map(|(_, then)| then.to_owned()).unwrap_or_default();
-                self.portals.insert(name.to_owned(), Portal { text: then, at: 0, ran: false });
+                self.opens(name.to_owned(), then);
                 "DECLARE CURSOR"
             }
             ["fetch", _, "from", name] => {

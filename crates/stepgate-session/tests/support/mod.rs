@@ -178,6 +178,7 @@ pub(crate) struct Stage {
     pub(crate) bytes_completed: Vec<u64>,
     /// The driver was told to go on watching a portal.
     pub(crate) suspended: bool,
+    pub(crate) goes_on: bool,
     pub(crate) withdrawn: Vec<u64>,
     /// What results were about to show.
     pub(crate) unflagged: Vec<(u64, Unflagged)>,
@@ -244,6 +245,7 @@ impl Stage {
             completed: Vec::new(),
             bytes_completed: Vec::new(),
             suspended: false,
+            goes_on: false,
             withdrawn: Vec::new(),
             unflagged: Vec::new(),
             describes: 0,
@@ -339,8 +341,9 @@ impl Stage {
                 match action {
                     Action::Decide(pending) => self.decisions.push((*pending).clone()),
                     Action::Withdraw { number } => self.withdrawn.push(number),
-                    Action::Completed { number, sqlstate, rows, suspended, bytes, .. } => {
+                    Action::Completed { number, sqlstate, rows, suspended, goes_on, bytes } => {
                         self.suspended |= suspended;
+                        self.goes_on |= goes_on;
                         self.bytes_completed.push(bytes);
                         self.completed.push((number, sqlstate, rows));
                     }

@@ -201,3 +201,25 @@ fn by_asking_once() {
     assert!(rows(&psql.run("select 1;").unwrap().lines) == ["1"]);
     assert_eq!(events(&world, "limit.enforced").len(), 1);
 }
+
+/// `MOVE 100` is a letter of an address, and no row.
+#[test]
+fn by_numbers_in_command_tags() {
+    let world = World::with_policy(brake("{rows: 5, per: 1h}", "self"));
+    let dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    let letter = |at: usize| format!("(select ascii(substr(email, {at}, 1)) from customers where id = 7)");
+    passes(&mut psql, "begin;");
+    for at in 1..=3 {
+        let sql = format!("declare c{at} scroll cursor for select from generate_series(1, {});", letter(at));
+        passes(&mut psql, &sql);
+        passes(&mut psql, &format!("move all in c{at};"));
+    }
+    passes(&mut psql, "rollback;");
+    let deletes = format!("delete from pg_temp.numbers where n <= {};", letter(4));
+    passes(&mut psql, "create temp table numbers as select generate_series(1, 200) as n;");
+    passes(&mut psql, &deletes);
+    passes(&mut psql, &deletes);
+    psql.send(&deletes).unwrap();
+    assert_eq!(held_after(&mut psql), 0);
+}

@@ -121,7 +121,8 @@ fn what_deferred_triggers_say_at_commit_counts_like_rows() {
     assert!(psql.finish(SOON).unwrap().is_ok());
     let reply = psql.run("commit;").unwrap();
     let said = reply.lines.iter().filter(|line| line.starts_with("NOTICE:  9")).count();
-    assert_eq!(said, 100, "{}", reply.text());
+    // `UPDATE 500` was one of the hundred.
+    assert_eq!(said, 99, "{}", reply.text());
     assert!(reply.text().contains("further notices of this statement are not shown"), "{}", reply.text());
     passes(&mut psql, "select 1;");
 }
