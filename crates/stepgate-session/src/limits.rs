@@ -378,7 +378,7 @@ impl Session {
             let is = |words: &[&[u8]]| words.iter().any(|word| complete.tag.starts_with(word));
             meter.completed(complete.rows(), is(&[b"SELECT ", b"FETCH "]));
             // How many rows there were is a value as well as any (`MOVE ALL` over `generate_series(1, …)`): as much as a row
-            // where none was shown.
+            // where none was shown. It cannot wait as a row does, since the statement is done.
             let writes = is(&[b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "]);
             if is(&[b"MOVE "]) || (writes && self.tally.rows == 0) {
                 meter.told_a_number(frame_bytes(frame));

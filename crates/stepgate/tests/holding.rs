@@ -311,8 +311,9 @@ fn synced(messages: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn open_to_makers(ddl: &str) -> (World, Runtime, Person) {
-    let (world, runtime) = (World::new(), runtime());
+    let (mut world, runtime) = (World::not_serving(|text| text), runtime());
     world.cluster.load("shop", &format!("grant create on schema public to public; {ddl}")).unwrap();
+    world.gate.serve().unwrap();
     let dana = world.dana();
     (world, runtime, dana)
 }

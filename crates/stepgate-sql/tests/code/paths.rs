@@ -120,3 +120,29 @@ fn ordinary_code_with_its_own_path_stays_understood() {
     temporary.temporaries.insert("pg_class".to_owned());
     assert_eq!(read("select public.pinned_class()", &catalog, &temporary), None);
 }
+
+/// A literal is read as its type when it is parsed, which checks the domains within it: also where nothing is ever bound.
+#[test]
+fn a_text_whose_literals_are_checked_by_what_reads_tables_says_so() {
+    let (cluster, _) = database("calls.sql");
+    let ddl = "create function known(text) returns boolean language sql as \
+                 'select exists (select 1 from public.people where email = $1)'; \
+               create domain known_email as text check (public.known(value)); \
+               create domain short as text check (length(value) < 9); \
+               create table lists (id int, emails known_email[], words short[]); \
+               grant all on lists to public";
+    cluster.load("shop", ddl).expect("types");
+    let catalog = snapshot(&cluster, "shop");
+    let session = SessionState::with_search_path(["pg_catalog", "public"]);
+    for (sql, reads) in [
+        ("select '{x}'::public.known_email[]", true),
+        ("select '{x}'::known_email[]", true),
+        ("insert into lists (id, emails) values (1, '{x}')", true),
+        ("select id from lists where emails = '{x}'", true),
+        ("select '{x}'::short[]", false),
+        ("select '{x}'::text[], length('x')", false),
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session);
+        assert_eq!(facts[0].parsing_reads, reads, "{sql}: {:?}", facts[0]);
+    }
+}
