@@ -193,7 +193,7 @@ fn a_table_that_appears_before_a_prepared_statements_own_does_not_hide_what_that
 /// A session with `s` prepared, in which something ran that nobody understood.
 fn after_something_wild(status: u8) -> Stage {
     let mut stage = Stage::new();
-    stage.run(&[parse("s", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.run(&[parse("s", "select 1 + 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
     if status == b'T' {
         stage.run(&[query("begin")], &[complete(), ready(b'T')]);
     }
@@ -217,7 +217,7 @@ fn a_prepared_statement_that_no_function_replaced_goes_on_unasked() {
         let mut stage = after_something_wild(status);
         stage.client(&[bind("", "s"), execute(""), sync()]);
         let pending = stage.decision();
-        assert_eq!(&*pending.sql, &b"select 1"[..]);
+        assert_eq!(&*pending.sql, &b"select 1 + 1"[..]);
         // Within the transaction, its functions and operators may be others.
         let certainty = if status == b'I' { Certainty::Exact } else { Certainty::Unknown };
         assert_eq!(pending.facts[0].certainty, certainty);
