@@ -236,7 +236,8 @@ fn what_the_message_changed_is_not_resolved_by_the_old_state() {
     let last = |sql: &str| facts(sql).pop().expect("a statement").certainty;
     for sql in [
         "set search_path = x; select id from orders",
-        "rollback; select 1",
+        "rollback; select now()",
+        "rollback; select 1 + 1",
         "create table t (a int); select id from orders",
     ] {
         assert_eq!(last(sql), Certainty::Unknown, "{sql}");
@@ -245,6 +246,7 @@ fn what_the_message_changed_is_not_resolved_by_the_old_state() {
         "begin; select id from orders",
         "set statement_timeout = 1; select id from orders; commit",
         "reset all; begin",
+        "rollback; select 1, 'x'",
     ] {
         assert_eq!(last(sql), Certainty::Exact, "{sql}");
     }
