@@ -180,8 +180,8 @@ fn rows_that_were_fetched_further_when_the_gate_was_killed_have_an_end_in_the_re
     send(&runtime, &mut session, &fetch(0));
     until_tag(&runtime, &mut session, b'D');
     all_sleep(&world, 1);
-    // What had ended before is on disk.
-    std::thread::sleep(Duration::from_secs(1));
+    until("the pause on record", SOON, || world.recorded("statement.completed", "\"suspended\":true"))
+        .unwrap();
     world.gate.kill();
     world.gate.serve().unwrap();
     let records = world.records();
@@ -203,7 +203,17 @@ fn rows_that_were_fetched_further_when_the_gate_was_killed_have_an_end_in_the_re
         send(&runtime, &mut session, &sent);
         until_tag(&runtime, &mut session, b'Z');
     }
-    std::thread::sleep(Duration::from_secs(1));
+    let has_ended = || {
+        let records = world.records();
+        let paused = records.iter().rfind(|record| record["suspended"] == true).unwrap();
+        let is_its = |record: &&serde_json::Value| {
+            record["type"] == "statement.completed"
+                && record["suspended"].is_null()
+                && ["session", "statement"].iter().all(|member| record[member] == paused[member])
+        };
+        records.iter().any(|record| is_its(&record))
+    };
+    until("the end on record", SOON, has_ended).unwrap();
     world.gate.kill();
     world.gate.serve().unwrap();
     let records = world.records();
