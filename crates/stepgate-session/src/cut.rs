@@ -28,9 +28,14 @@ impl Session {
     /// Ends the reply whose row waits, with this error. Only to be called once the server has dealt with a cancel
     /// request: one that came later could hit what follows.
     pub fn cut(&mut self, problem: &Problem) {
-        if self.limits.stalled.take().is_some() {
-            let sqlstate = problem.state.as_str().to_owned();
-            self.limits.cut = Some(Cut { error: problem.error_bytes(), sqlstate, told: false });
+        let Some(stalled) = self.limits.stalled.take() else { return };
+        let sqlstate = problem.state.as_str().to_owned();
+        self.limits.cut = Some(Cut { error: problem.error_bytes(), sqlstate, told: false });
+        let is_execute = matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Execute { .. }));
+        if stalled.is_command_tag() && is_execute {
+            // Nothing more comes of it.
+            self.completed_all_the_same();
+            self.replied();
         }
     }
 

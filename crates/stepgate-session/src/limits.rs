@@ -1,7 +1,8 @@
 //! Limits on what a statement delivers, as the session keeps them: the row that would be one too many waits, with all that
 //! comes after it, on the server's side of the connection.
 //!
-//! Notices are counted as rows: `RAISE NOTICE` in a loop shows a table as well as a SELECT does. So is an error, whose text
+//! Notices are counted as rows: `RAISE NOTICE` in a loop shows a table as well as a SELECT does. So is a command tag whose
+//! number is none of rows that were shown (`MOVE 7`); it waits like a row. So is an error, whose text
 //! can hold one; it cannot wait, since the server is done, and one of more bytes than are left is not shown. The same goes
 //! for what a statement has deferred, and says when its transaction ends (`RAISE` in a deferred trigger, its own `NOTIFY`),
 //! and for settings that the server reports (ParameterStatus): what is beyond the limit is left out.
@@ -33,7 +34,7 @@ pub(crate) struct Limits {
     pub(crate) next: Option<Arc<Meter>>,
     /// Something may be under way behind which nothing is sent, since its rows are limited.
     pub(crate) under_way: bool,
-    /// A row that its meter does not let through.
+    /// A row, notice or command tag that its meter does not let through.
     pub(crate) stalled: Option<Stalled>,
     /// What the server still sends of a reply that is ended.
     pub(crate) cut: Option<Cut>,
@@ -47,6 +48,8 @@ pub(crate) struct Limits {
     told: bool,
     /// How rows of the result that a Query has under way are looked into.
     counting: Option<Arc<Counting>>,
+    /// Rows of the message under way that earlier statements of it have shown.
+    pub(crate) told_of: u64,
     /// A row whose key has not come yet.
     gathered: Option<BytesMut>,
 }
@@ -84,13 +87,20 @@ impl Limits {
 /// The most meters that are kept for what comes at the end of a transaction. Of one with more, nothing is shown then.
 const MAX_UNTIL_END: usize = 64;
 
-/// A row that waits: its first piece.
+/// A row that waits: its first piece. Or a notice, or a command tag.
 #[derive(Debug)]
 pub(crate) struct Stalled {
     bytes: Bytes,
     last: bool,
     meter: Arc<Meter>,
     shown: Shown,
+}
+
+impl Stalled {
+    /// Whether it is a CommandComplete: the server is done with the statement.
+    pub(crate) fn is_command_tag(&self) -> bool {
+        self.bytes.first() == Some(&b'C')
+    }
 }
 
 /// Bytes of the whole frame that begins with this piece.
@@ -251,8 +261,14 @@ impl Session {
 
     /// Lets the row go that waits, and what follows it by what its meter has been refilled with.
     pub fn go_on(&mut self) {
-        let Some(Stalled { bytes, last, meter, shown }) = self.limits.stalled.take() else { return };
+        let Some(stalled) = self.limits.stalled.take() else { return };
+        let is_command_tag = stalled.is_command_tag();
+        let Stalled { bytes, last, meter, shown } = stalled;
         meter.goes(&shown);
+        if is_command_tag {
+            self.complete(&bytes);
+            return self.replied();
+        }
         if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
         {
             if self.rows_have_keys() {
@@ -370,20 +386,24 @@ impl Session {
         }
     }
 
-    /// A statement has completed.
-    pub(crate) fn counts_stored(&self, frame: &Bytes) {
-        if let Some(meter) = self.meter_in_front()
-            && let Ok(complete) = CommandComplete::read(frame)
-        {
-            let is = |words: &[&[u8]]| words.iter().any(|word| complete.tag.starts_with(word));
-            meter.completed(complete.rows(), is(&[b"SELECT ", b"FETCH "]));
-            // How many rows there were is a value as well as any (`MOVE ALL` over `generate_series(1, …)`): as much as a row
-            // where none was shown. It cannot wait as a row does, since the statement is done.
-            let writes = is(&[b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "]);
-            if is(&[b"MOVE "]) || (writes && self.tally.rows == 0) {
-                meter.told_a_number(frame_bytes(frame));
-            }
+    /// A statement has completed. Whether its command tag may go to the client now; if not, it waits.
+    pub(crate) fn lets_complete(&mut self, frame: &Bytes) -> bool {
+        let shown =
+            self.tally.rows.saturating_sub(std::mem::replace(&mut self.limits.told_of, self.tally.rows));
+        let (Some(meter), Ok(complete)) = (self.meter_in_front(), CommandComplete::read(frame)) else {
+            return true;
+        };
+        let is = |words: &[&[u8]]| words.iter().any(|word| complete.tag.starts_with(word));
+        meter.completed(complete.rows(), is(&[b"SELECT ", b"FETCH "]));
+        // How many rows there were is a value as well as any (`MOVE ALL` over `generate_series(1, …)`): as much as a row
+        // where none was shown.
+        let writes = is(&[b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "]);
+        let tells = is(&[b"MOVE "]) || (writes && shown == 0);
+        if !tells || meter.counts_stored() {
+            return true;
         }
+        let shown = meter.unread(frame_bytes(frame));
+        self.lets(meter, shown, frame, true)
     }
 
     /// A portal has shown as many rows as its Execute wanted.

@@ -312,11 +312,9 @@ impl Meter {
         *self.waits() = *shown;
     }
 
-    /// Its command tag, of so many bytes, has told a number that is none of rows which it has shown or stored.
-    pub(crate) fn told_a_number(&self, bytes: u64) {
-        if self.stores == Stores::Nothing {
-            self.count(&self.unread(bytes));
-        }
+    /// Whether the number in its command tag is counted as rows that were stored.
+    pub(crate) fn counts_stored(&self) -> bool {
+        self.stores != Stores::Nothing
     }
 
     /// The statement has completed: rows that it has stored, and not shown, by its command tag. Of one that `reads`

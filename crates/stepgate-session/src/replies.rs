@@ -49,6 +49,11 @@ impl Session {
             // Of the server's, only what something stands in for.
             Piece::Dropped { .. } => return self.lost_track(),
         }
+        self.replied();
+    }
+
+    /// A reply was taken: what it was waited for goes on.
+    pub(crate) fn replied(&mut self) {
         self.drop_copy_marks();
         self.settle();
         self.let_go();
@@ -105,22 +110,16 @@ impl Session {
                     self.checked(check, None);
                 }
             }
-            (Owed::Query { .. }, b'C') => {
-                self.counts_stored(frame);
-                self.client.relay(frame);
+            (Owed::Query { .. } | Owed::Execute { .. }, b'C') => {
+                if self.lets_complete(frame) {
+                    self.complete(frame);
+                }
             }
             (Owed::Query { .. }, b'T' | b'I' | b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G') => {
                 self.client.relay(frame);
                 self.copy_in_begins();
-            }
-            (Owed::Execute { number, .. }, b'C') => {
-                let number = *number;
-                self.has_made(number);
-                self.counts_stored(frame);
-                self.client.relay(frame);
-                self.ended(None, false);
             }
             (Owed::OwnDescribe { .. }, b'T' | b'n') => drop(self.expect.pop_front()),
             (Owed::OwnClose { .. }, b'3') => {
@@ -148,6 +147,15 @@ impl Session {
                 self.confirmed();
             }
             _ => self.lost_track(),
+        }
+    }
+
+    /// CommandComplete.
+    pub(crate) fn complete(&mut self, frame: &Bytes) {
+        self.client.relay(frame);
+        if let Some(Owed::Execute { number, .. }) = self.expect.front().map(|entry| &entry.owed) {
+            self.has_made(*number);
+            self.ended(None, false);
         }
     }
 
@@ -196,6 +204,7 @@ impl Session {
                 _ => self.tell_keys(number, &[]),
             }
             let tally = self.tally.take();
+            self.limits.told_of = 0;
             let late = |traces: &Traces| traces.late.is_some();
             let goes_on = suspended && !self.portals_end_next();
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));

@@ -221,7 +221,7 @@ impl ClusterBuilder {
             .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir_in(std::env::var_os(PLACE).unwrap_or_else(|| "/tmp".into()))
             .map_err(Error::doing("making a directory for PostgreSQL"))?;
-        let (data, log, port) = (fresh.path().join("data"), fresh.path().join("log"), free_port()?);
+        let (data, log, port) = (fresh.path().join("data"), fresh.path().join("log"), crate::free_port()?);
         user.own(fresh.path())?;
         template::make(binaries, user, &data, self.cached)?;
         self.write_tls(user, &data)?;
@@ -297,13 +297,6 @@ fn write_for(user: RunAs, path: &Path, text: &str) -> Result<(), Error> {
     std::fs::write(path, text).map_err(Error::doing(format_args!("{}", path.display())))?;
     run(Command::new("chmod").arg("600").arg(path))?;
     user.own(path)
-}
-
-/// Free at this moment.
-fn free_port() -> Result<u16, Error> {
-    let listener =
-        std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(Error::doing("finding a free port"))?;
-    Ok(listener.local_addr().map_err(Error::doing("finding a free port"))?.port())
 }
 
 /// Whoever starts the tests may have PGHOST and the like set.

@@ -1,6 +1,6 @@
 //! A real gate: the `stepgate` program, configured by its own `init`, serving as a process of its own.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Gate {
     pub fn init(program: &Path, directory: &Path, cluster: &Cluster) -> Result<Self, Error> {
         const PASSWORD: &str = "analyst-of-a-throwaway-cluster";
         cluster.psql("postgres", &format!("alter role stepgate_analyst password '{PASSWORD}'"))?;
-        let (listen, console) = two_free_addresses()?;
+        let (listen, console) = (crate::free_address()?, crate::free_address()?);
         let gate = Self {
             program: program.to_owned(),
             directory: directory.join("gate"),
@@ -289,12 +289,4 @@ fn run(command: &mut Command, input: &str) -> Result<Outcome, Error> {
         let _ = stdin.write_all(input.as_bytes());
     }
     child.wait_with_output().map(Outcome::from).map_err(Error::doing(name.display()))
-}
-
-/// Both free at this moment, and different.
-fn two_free_addresses() -> Result<(SocketAddr, SocketAddr), Error> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::doing("finding a free port"));
-    let (first, second) = (bind()?, bind()?);
-    let address = |of: &TcpListener| of.local_addr().map_err(Error::doing("finding a free port"));
-    Ok((address(&first)?, address(&second)?))
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use stepgate_proxy::Upstream;
@@ -78,7 +78,7 @@ async fn answer(session: &mut Upstream) -> Option<String> {
 
 #[test]
 fn sessions_that_announce_huge_messages_and_send_parts_of_them_do_not_fill_memory_nor_hurt_others() {
-    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let metrics = stepgate_testkit::free_address().unwrap();
     let mut world = World::not_serving(|_| EVERYTHING.to_owned());
     world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
     world.configure(&format!("{LIMITS}\nmetrics: {{listen: {metrics}}}"));

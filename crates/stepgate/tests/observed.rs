@@ -11,7 +11,7 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use stepgate_testkit::{Gate, until};
@@ -19,7 +19,7 @@ use support::{SOON, World, held};
 
 /// The gate's sample with figures at this address.
 fn observed() -> (World, SocketAddr) {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = stepgate_testkit::free_address().unwrap();
     (World::configured(&format!("metrics: {{listen: {address}}}")), address)
 }
 
@@ -46,7 +46,7 @@ fn figure(address: SocketAddr, name: &str) -> f64 {
 /// Whoever reads the figures, the gate's log, or a replay is told that somebody is asked too often; nothing is refused.
 #[test]
 fn who_is_asked_more_often_than_the_budget_has_it_is_told_of_everywhere() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = stepgate_testkit::free_address().unwrap();
     let mut world =
         World::not_serving(|policy| format!("{policy}\nbudget: {{prompts_per_person_per_day: 2}}\n"));
     world.configure(&format!("metrics: {{listen: {address}}}"));

@@ -125,7 +125,7 @@ async fn a_cancel_reaches_the_statement_where_it_runs_over_plain_and_encrypted_c
             format!("select count(*) from pg_stat_activity where pid = {pid} and wait_event = 'PgSleep'");
         while one(&mut watcher, &active).await == "0" {}
         // A host may have several addresses: to the one that the session is connected to, whichever is the first.
-        let elsewhere = UpstreamConfig { port: nobody_listens().await, ..config };
+        let elsewhere = UpstreamConfig { port: nobody_listens(), ..config };
         forward_cancel(&elsewhere, &key).await.unwrap();
         let cancelled = asleep.await.unwrap();
         assert!(matches!(cancelled, Err(UpstreamError::Server { state, .. }) if state == "57014"));
@@ -133,13 +133,13 @@ async fn a_cancel_reaches_the_statement_where_it_runs_over_plain_and_encrypted_c
 }
 
 /// A port at which nobody listens.
-async fn nobody_listens() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+fn nobody_listens() -> u16 {
+    stepgate_testkit::free_port().unwrap()
 }
 
 #[tokio::test]
 async fn nobody_listening_and_no_such_host_are_told_apart() {
-    let port = nobody_listens().await;
+    let port = nobody_listens();
     let error = open(&config(port, SslMode::Disable, None)).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Refused { .. }), "{error}");
     let mut nowhere = config(port, SslMode::Disable, None);

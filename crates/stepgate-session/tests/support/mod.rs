@@ -120,6 +120,34 @@ pub(crate) fn ready(status: u8) -> Vec<u8> {
     frame(b'Z', &[status])
 }
 
+/// A DataRow of seven bytes.
+pub(crate) fn row() -> Vec<u8> {
+    frame(b'D', b"\0\0")
+}
+
+pub(crate) fn rows(count: usize) -> Vec<Vec<u8>> {
+    vec![row(); count]
+}
+
+/// A simple query under way that may deliver so many rows.
+pub(crate) fn running(sql: &str, limit: u64) -> (Stage, Arc<Meter>) {
+    let mut stage = Stage::new();
+    stage.client(&[query(sql)]);
+    let number = stage.decision().number;
+    let meter = stage.pass_limited(number, Some(limit), None);
+    stage.at_server();
+    (stage, meter)
+}
+
+pub(crate) fn description_of_none() -> Vec<u8> {
+    frame(b'T', b"\0\0")
+}
+
+/// A CommandComplete.
+pub(crate) fn tagged(tag: &str) -> Vec<u8> {
+    frame(b'C', format!("{tag}\0").as_bytes())
+}
+
 pub(crate) fn complete() -> Vec<u8> {
     frame(b'C', b"SELECT 1\0")
 }

@@ -202,11 +202,11 @@ fn by_asking_once() {
     assert_eq!(events(&world, "limit.enforced").len(), 1);
 }
 
-/// `MOVE 100` is a letter of an address, and no row: it counts as one, though it does not wait.
+/// `MOVE 100` is a letter of an address, and no row: it counts as one, and waits like one.
 #[test]
-fn numbers_in_command_tags_count_as_rows() {
+fn by_numbers_in_command_tags() {
     let world = World::with_policy(brake("{rows: 5, per: 1h}", "self"));
-    let dana = world.dana();
+    let mut dana = world.dana();
     let mut psql = bare(&world, &dana);
     let letter = |at: usize| format!("(select ascii(substr(email, {at}, 1)) from customers where id = 7)");
     passes(&mut psql, "begin;");
@@ -220,6 +220,37 @@ fn numbers_in_command_tags_count_as_rows() {
     passes(&mut psql, "create temp table numbers as select generate_series(1, 200) as n;");
     passes(&mut psql, &deletes);
     passes(&mut psql, &deletes);
+    psql.run("\\set QUIET off").unwrap();
+    passes(&mut psql, "begin;");
+    let numbers = [
+        (
+            format!(
+                "declare c scroll cursor for select from generate_series(1, {}); move all in c;",
+                letter(5)
+            ),
+            "MOVE ",
+        ),
+        (deletes.clone(), "DELETE "),
+    ];
+    for (sql, tag) in numbers {
+        psql.send(&sql).unwrap();
+        assert_eq!(held_after(&mut psql), 0);
+        let request = world.open_request(&dana);
+        assert!(!psql.shown().iter().any(|line| line.starts_with(tag)), "{:?}", psql.shown());
+        dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok() && reply.lines.iter().any(|line| line.starts_with(tag)), "{}", reply.text());
+    }
+    passes(&mut psql, "commit;");
+    // Nobody approves: no number, and the transaction of before is not said to be undone.
+    passes(&mut psql, "begin;");
+    psql.send(&deletes).unwrap();
+    assert_eq!(held_after(&mut psql), 0);
+    let request = world.open_request(&dana);
+    called_off(&world, &mut psql, &dana, &request);
+    assert!(!psql.shown().iter().any(|line| line.starts_with("DELETE")), "{:?}", psql.shown());
+    assert_eq!(psql.run("select 1;").unwrap().sqlstate, "25P02");
+    passes(&mut psql, "rollback;");
     psql.send(&contacts(1)).unwrap();
     assert_eq!(held_after(&mut psql), 0);
 }

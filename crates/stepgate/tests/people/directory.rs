@@ -1,7 +1,6 @@
 //! Groups of a real directory: Debian's OpenLDAP (tests/tools/ldap.sh).
 
 use std::collections::HashSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -111,10 +110,7 @@ impl Slapd {
             .output()
             .unwrap();
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (plain, tls) = (free(), free());
-        let ports = [&plain, &tls].map(|it| it.local_addr().unwrap().port());
-        drop((plain, tls));
+        let ports = [(); 2].map(|()| stepgate_testkit::free_port().unwrap());
         let mut slapd = Self { process: None, dir, ports };
         slapd.serve();
         Some(slapd)

@@ -1,7 +1,7 @@
 //! A SAML identity provider (npm samlp) by way of a broker that speaks OpenID Connect to the gate (SATOSA): what
 //! docs/PEOPLE.md says of brokers, done (tests/tools/broker.sh).
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,7 +56,7 @@ impl Brokered {
         let mut metadata = ureq::get(format!("{}/metadata", provider.unwrap())).call().unwrap();
         let path = dir.join("provider.xml");
         std::fs::write(&path, metadata.body_mut().read_to_string().unwrap()).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = stepgate_testkit::free_port().unwrap();
         let broker = Supervised::builder(broker(&at), &world.tree.path().join("broker.log"))
             .arg(&script)
             .arg("serve")

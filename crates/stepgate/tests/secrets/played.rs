@@ -1,7 +1,7 @@
 //! A gate that says all it can to all that can be told, and the workload played through it.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use stepgate_testkit::{Person, until, until_some};
@@ -128,7 +128,7 @@ pub(crate) struct Played {
 impl Played {
     /// Plays it; what others see meanwhile is looked at.
     pub(crate) fn new(leaks: &mut Leaks) -> Self {
-        let figures = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let figures = stepgate_testkit::free_address().unwrap();
         let mut world = World::not_serving(|text| text);
         let rows = [("ROW", ROW), ("KEY", KEY), ("NUMBER", NUMBER)];
         let rows = rows.iter().fold(ROWS.to_owned(), |sql, (name, mark)| sql.replace(name, mark));

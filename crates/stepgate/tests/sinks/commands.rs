@@ -11,7 +11,7 @@ use crate::support::{SOON, World};
 
 #[test]
 fn operators_see_how_far_sinks_are_and_have_them_send_again() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = stepgate_testkit::free_address().unwrap();
     let mut world = World::with_audit(
         "  sinks:\n    disk: {file: ../audit.jsonl}\n  checkpoints: [{file: ../elsewhere, every: 1s}]",
     );
@@ -84,7 +84,7 @@ fn figures(address: std::net::SocketAddr) -> String {
 
 #[test]
 fn a_witness_is_shown_where_sinks_are_and_one_that_has_seen_more_than_there_is_raises_an_alarm() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = stepgate_testkit::free_address().unwrap();
     // Says to whoever asks that it has seen a million records.
     let witness = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", witness.local_addr().unwrap());

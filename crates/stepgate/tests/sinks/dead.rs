@@ -34,7 +34,7 @@ fn sinks_whose_receivers_are_dead_slow_no_statement_and_take_no_memory() {
     let mut world = World::not_serving(|text| text);
     let secret = world.secret("secret", SECRET);
     // Nobody there; and somebody who takes connections and says nothing, ever.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = stepgate_testkit::free_address().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().map(|address| (silent, address)).unwrap();
     world.audit(&format!(

@@ -1,7 +1,6 @@
 //! Debian's rsyslog with GnuTLS as a receiver (`tests/tools/receivers.sh` fetches it).
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use stepgate_testkit::{Supervised, until};
@@ -38,7 +37,7 @@ fn rsyslog_reads_every_record_also_when_it_is_restarted_meanwhile() {
     };
     let mut world = World::not_serving(|text| text);
     let [cert, key, ca] = world.certificate();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = stepgate_testkit::free_port().unwrap();
     let directory = world.tree.path().join("rsyslog");
     std::fs::create_dir(&directory).unwrap();
     let out = directory.join("out");

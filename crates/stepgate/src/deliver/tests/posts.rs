@@ -1,7 +1,6 @@
 //! Webhooks: a receiver that fails in every way there is, and gets all in the end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -275,7 +274,7 @@ fn http_date(seconds: i64) -> String {
 #[test]
 fn that_nothing_gets_through_for_long_is_recorded_once_and_so_is_that_it_does_again() {
     let world = World::new();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = stepgate_testkit::free_address().unwrap();
     let gone = WebUrl { url: format!("http://{address}/"), shown: format!("http://{address}") };
     let running = world.deliver(sink(&world, gone), Vec::new());
     world.begun("lake");
@@ -346,7 +345,7 @@ fn https_is_checked_and_a_secret_that_others_can_read_is_refused() {
 fn a_receiver_that_is_away_costs_no_memory_and_a_log_that_is_busy_no_request_a_record() {
     let world = World::new();
     // Nobody listens.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = stepgate_testkit::free_address().unwrap();
     let got = Got::default();
     let gone = WebUrl { url: format!("http://{address}/"), shown: format!("http://{address}") };
     let running = world.deliver(sink(&world, gone), Vec::new());
