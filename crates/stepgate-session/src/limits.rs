@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
 use stepgate_types::{Certainty, Kind, SqlState};
-use stepgate_wire::read::CommandComplete;
+use stepgate_wire::read::{CommandComplete, ErrorFields};
 use stepgate_wire::{HEADER, Piece, Problem, peek};
 
 use crate::cut::Cut;
@@ -335,6 +335,9 @@ impl Session {
     /// What the client is shown of an error of the server's: all of it, but where a meter does not let that through.
     pub(crate) fn shown_error(&mut self, frame: &Bytes) -> Bytes {
         self.tally_text(frame);
+        if is_the_servers_own(frame) {
+            return frame.clone();
+        }
         let bytes = frame_bytes(frame);
         let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
         let has = |meter: &Meter| meter.has_bytes(&meter.unread(bytes));
@@ -421,6 +424,23 @@ impl Session {
             _ => None,
         }
     }
+}
+
+/// Whether an error is one that the server words by itself, whatever runs: that the transaction has failed, or that the
+/// statement was cancelled. What code says by the same SQLSTATE is said by another routine, and where it runs, by a CONTEXT.
+fn is_the_servers_own(error: &Bytes) -> bool {
+    const ROUTINES: [&[u8]; 5] = [
+        b"exec_simple_query",
+        b"exec_parse_message",
+        b"exec_bind_message",
+        b"exec_execute_message",
+        b"ProcessInterrupts",
+    ];
+    ErrorFields::read(error).is_ok_and(|fields| {
+        let routine = fields.get(b'R').is_some_and(|routine| ROUTINES.contains(&routine));
+        let says = matches!(fields.get(b'C'), Some(b"25P02" | b"57014"));
+        routine && says && fields.get(b'W').is_none() && fields.get(b'D').is_none()
+    })
 }
 
 /// In place of notices that a meter does not let through, where nobody can be asked.

@@ -390,6 +390,28 @@ fn an_error_of_more_bytes_than_are_left_is_not_shown() {
     }
 }
 
+/// Who has used up a limit is still told why: by what the server says itself, and not by code that only looks like it.
+#[test]
+fn that_a_transaction_has_failed_or_a_statement_was_cancelled_is_said_whatever_is_left() {
+    let by = |code: &str, routine: &str, context: &str| {
+        frame(b'E', format!("SERROR\0VERROR\0C{code}\0Msaid\0{context}R{routine}\0\0").as_bytes())
+    };
+    for (error, shown) in [
+        (by("25P02", "exec_simple_query", ""), true),
+        (by("57014", "ProcessInterrupts", ""), true),
+        (by("57014", "ProcessInterrupts", "WSQL statement \"select '901-00-0001'\"\0"), false),
+        (by("25P02", "exec_stmt_raise", ""), false),
+        (by("22P02", "exec_simple_query", ""), false),
+    ] {
+        let mut stage = Stage::new();
+        stage.client(&[query("select a from t")]);
+        let number = stage.decision().number;
+        stage.pass_limited(number, Some(0), Some(0));
+        stage.server(&[error.clone(), ready(b'E')]);
+        assert_eq!(stage.at_client()[0] == error, shown, "{}", String::from_utf8_lossy(&error));
+    }
+}
+
 #[test]
 fn notices_of_planning_that_are_too_many_are_left_out_and_that_is_said() {
     let mut stage = Stage::new();
