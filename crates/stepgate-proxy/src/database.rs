@@ -1,5 +1,6 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
+mod ddl;
 mod rest;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ use crate::{
     CatalogError, Fingerprint, ServerIdentity, Upstream, UpstreamConfig, UpstreamError, connect_for_catalog,
     fingerprint, load_from, locks, server_identity,
 };
+
+pub(crate) use ddl::{CommitsDdl, Ddl};
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
@@ -196,30 +199,11 @@ const APART: Duration = Duration::from_millis(10);
 /// How long after a failure nobody is made to wait for another.
 const RECENTLY: Duration = Duration::from_secs(1);
 
-/// DDL of a database's sessions at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ddl {
-    /// How often some may have been committed.
-    pub(crate) epoch: u64,
-    /// How many statements under way may commit some at any time.
-    pub(crate) committing: usize,
-}
-
 /// View and taints of a database as they were at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
     views: u64,
     taints: u64,
-}
-
-/// A statement under way that may commit DDL. Dropped when it is done, or the server's end of its session is.
-pub(crate) struct CommitsDdl(Arc<Database>);
-
-impl Drop for CommitsDdl {
-    fn drop(&mut self) {
-        self.0.epoch.fetch_add(1, Ordering::SeqCst);
-        self.0.committing.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 impl Database {
@@ -550,23 +534,6 @@ impl Database {
         }
     }
 
-    /// Where DDL of the gate's sessions stands now.
-    pub(crate) fn ddl(&self) -> Ddl {
-        // In this order: whoever is done with committing has moved the epoch before.
-        let committing = self.committing.load(Ordering::SeqCst);
-        Ddl { epoch: self.epoch.load(Ordering::SeqCst), committing }
-    }
-
-    /// Whether a session of the gate may have committed DDL since the catalog was last looked at.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.looked_at.load(Ordering::SeqCst) < self.epoch.load(Ordering::SeqCst)
-    }
-
-    /// Somebody beside the gate has committed DDL.
-    pub(crate) fn ddl_elsewhere(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-    }
-
     /// What is known of it from now on.
     pub(crate) fn views(&self) -> watch::Receiver<Option<Arc<View>>> {
         self.view.subscribe()
@@ -591,12 +558,6 @@ impl Database {
             () = tells => {}
             _ = shutdown.wait_for(|down| *down) => {}
         }
-    }
-
-    /// A session is about to send what may commit DDL.
-    pub(crate) fn commits_ddl(self: &Arc<Self>) -> CommitsDdl {
-        self.committing.fetch_add(1, Ordering::SeqCst);
-        CommitsDdl(Arc::clone(self))
     }
 
     /// Loads the catalog if the server says that it has changed.
