@@ -33,6 +33,10 @@ pub struct Ask {
     pub uses: BTreeSet<Use>,
     /// All base relations reached.
     pub relations: BTreeSet<RelationName>,
+    /// What the names of those that last stand for, each as a digest of OID and columns: what is renamed in their place is
+    /// something else.
+    #[serde(default)]
+    pub objects: BTreeSet<String>,
     /// Labels touched.
     pub labels: BTreeSet<Label>,
     /// Rank of the most sensitive class touched other than by `write` alone; 0 where none is.
@@ -221,7 +225,8 @@ pub struct Dialect {
     pub path: Option<Vec<String>>,
     /// `DateStyle`, `IntervalStyle` and `TimeZone`.
     pub times: [String; 3],
-    /// What changes whenever a view's or function's definition does, where the statement hangs on any.
+    /// What changes whenever a relation's name comes to stand for another, or a view's or function's definition changes,
+    /// where the statement hangs on any.
     pub definitions: Option<String>,
 }
 

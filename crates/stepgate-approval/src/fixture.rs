@@ -39,6 +39,7 @@ pub(crate) fn step_up() -> Ask {
         kinds: BTreeSet::from([Kind::Select]),
         uses: BTreeSet::from([Use::Output]),
         relations: BTreeSet::from([RelationName::new("public", "customers")]),
+        objects: BTreeSet::from(["c0ffee".to_owned()]),
         labels: BTreeSet::from([Label::new("email"), Label::new("ssn")]),
         class_rank: 3,
         output_rank: 3,

@@ -30,6 +30,8 @@ pub struct Wanted {
     pub uses: BTreeSet<Use>,
     /// All base relations reached.
     pub relations: BTreeSet<RelationName>,
+    /// As [`Ask::objects`].
+    pub objects: BTreeSet<String>,
     /// Labels touched.
     pub labels: BTreeSet<Label>,
     /// As [`Ask::class_rank`].
@@ -70,6 +72,7 @@ impl From<&Ask> for Wanted {
             kinds: ask.kinds.clone(),
             uses: ask.uses.clone(),
             relations: ask.relations.clone(),
+            objects: ask.objects.clone(),
             labels: ask.labels.clone(),
             class_rank: ask.class_rank,
             output_rank: ask.output_rank,
@@ -98,6 +101,7 @@ impl Wanted {
             && self.kinds.is_subset(&asked.kinds)
             && self.uses.is_subset(&asked.uses)
             && self.relations.is_subset(&asked.relations)
+            && self.objects.is_subset(&asked.objects)
             && self.labels.is_subset(&asked.labels)
             && self.class_rank <= asked.class_rank
             && self.output_rank <= asked.output_rank
@@ -127,6 +131,8 @@ pub struct Grant {
     pub uses: BTreeSet<Use>,
     /// Covered base relations, as `schema.name`.
     pub relations: BTreeSet<String>,
+    /// What their names stood for, as [`Ask::objects`]; `None`, of logs from before that was told: whatever they do.
+    pub objects: Option<BTreeSet<String>>,
     /// Labels it was approved for.
     pub labels: BTreeSet<Label>,
     /// Whether it covers only those labels, and not all of its relations up to its class.
@@ -199,6 +205,7 @@ impl Grant {
             kinds: ask.kinds.clone(),
             uses: ask.uses.clone(),
             relations: ask.relations.iter().map(ToString::to_string).collect(),
+            objects: Some(ask.objects.clone()),
             labels: ask.labels.clone(),
             labels_bound: scope.labels,
             class_rank: ask.class_rank,
@@ -250,6 +257,7 @@ impl Grant {
             // An approval without a limit is none of what is limited now: nobody has said how much.
             ("limit", self.limit.limits_what(wanted.limit)),
             ("relations", wanted.relations.iter().all(|name| self.relations.contains(&name.to_string()))),
+            ("objects", self.objects.as_ref().is_none_or(|known| wanted.objects.is_subset(known))),
         ];
         match conditions.into_iter().find(|(_, holds)| !holds) {
             None => Ok(()),
@@ -322,7 +330,7 @@ mod tests {
     #[test]
     fn whatever_differs_asks_again() {
         type Alteration = (&'static str, fn(&mut Wanted));
-        let alterations: [Alteration; 22] = [
+        let alterations: [Alteration; 23] = [
             ("risk", |wanted| wanted.risk = 1),
             ("person", |wanted| wanted.person = person("eve")),
             ("database", |wanted| wanted.database = "hr".to_owned()),
@@ -345,6 +353,7 @@ mod tests {
             ("relations", |wanted| {
                 wanted.relations = BTreeSet::from([RelationName::new("Public", "customers")]);
             }),
+            ("objects", |wanted| wanted.objects = BTreeSet::from(["renamed".to_owned()])),
             ("limit", |wanted| wanted.limit.rows = Some(1_000)),
             ("limit", |wanted| wanted.limit.bytes = Some(1 << 20)),
             ("certainty", |wanted| wanted.exactly_known = false),

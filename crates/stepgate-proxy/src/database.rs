@@ -1,11 +1,13 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
 mod ddl;
+mod freshness;
+mod keys;
 mod rest;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
@@ -26,6 +28,8 @@ use crate::{
 };
 
 pub(crate) use ddl::{CommitsDdl, Ddl};
+use freshness::Freshness;
+use keys::Keys;
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
@@ -70,10 +74,12 @@ pub struct Database {
     committing: AtomicUsize,
     /// The epoch at which the catalog was last looked at.
     looked_at: AtomicU64,
-    /// When the catalog in use was last known to be the server's.
-    current: std::sync::Mutex<Option<Instant>>,
+    /// Whether the catalog in use is the server's.
+    freshness: Freshness,
     /// How often the server could not be reached, or its catalog not be read.
     pub(crate) failures: AtomicU64,
+    /// Columns that tell whose a row is.
+    pub(crate) keys: Keys,
     /// Estimates rows, where asked.
     pub(crate) planner: Arc<Planner>,
     /// Who uses it.
@@ -237,8 +243,9 @@ impl Database {
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
-            current: std::sync::Mutex::default(),
+            freshness: Freshness::default(),
             failures: AtomicU64::new(0),
+            keys: Keys::default(),
             planner: Arc::default(),
             usage: Use::default(),
             watched: AtomicBool::new(false),
@@ -353,22 +360,43 @@ impl Database {
                 loaded = self.try_load(reader, unless).await;
             }
         }
-        reader.failed = loaded.is_err().then(Instant::now);
         match loaded {
-            Ok(_) => self.is_current(),
-            Err(_) => _ = self.failures.fetch_add(1, Ordering::Relaxed),
+            Ok(_) => {
+                reader.failed = None;
+                self.is_current();
+            }
+            Err(_) => {
+                _ = self.failures.fetch_add(1, Ordering::Relaxed);
+                self.has_failed(reader);
+            }
         }
         loaded
     }
 
     fn is_current(&self) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if self.freshness.is_current(Instant::now()) {
+            // What was decided meanwhile is decided anew.
+            self.views.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn has_failed(&self, reader: &mut Reader) {
+        let now = Instant::now();
+        reader.failed = Some(now);
+        if self.freshness.failed(now) {
+            self.views.fetch_add(1, Ordering::SeqCst);
+            tracing::error!(database = %self.config.name, "the catalog is too old to be relied on");
+        }
+    }
+
+    /// Whether the catalog in use is too old to be relied on.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.freshness.is_outdated()
     }
 
     /// How long ago the catalog was last known to be the server's; `None` until it was read once.
     pub(crate) fn catalog_age(&self) -> Option<Duration> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.map(|current| current.elapsed())
+        self.freshness.age()
     }
 
     async fn try_load(&self, reader: &mut Reader, unless: Unless) -> Result<Arc<View>, CatalogError> {

@@ -15,6 +15,7 @@ mod leaving;
 mod look;
 mod meter;
 mod news;
+mod standing;
 mod started;
 mod wait;
 
@@ -40,6 +41,7 @@ pub(crate) use self::end::End;
 use self::end::client_gone;
 use self::large::Large;
 use self::look::Looking;
+use self::standing::Standing;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
@@ -105,6 +107,7 @@ pub(crate) struct State {
     under_way: UnderWay,
     /// What the session has learnt of its database.
     learnt: Option<Moment>,
+    standing: Standing,
     /// When what is being dealt with came, or the last statement was decided on.
     now: Instant,
     looked_for_names: Option<Instant>,
@@ -162,6 +165,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         large: None,
         under_way: UnderWay::default(),
         learnt: None,
+        standing: Standing::default(),
         now: Instant::now(),
         looked_for_names: None,
         outside: Instant::now(),
@@ -308,6 +312,7 @@ impl Drive {
 
     /// The session learns what is new of its database.
     fn learn(&mut self, state: &mut State) {
+        self.learn_standing(state);
         let database = &self.judge.database;
         let moment = database.moment();
         if state.learnt == Some(moment) {
@@ -315,6 +320,9 @@ impl Drive {
         }
         if let Some(view) = database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
+            if state.standing.has_other_rules(view.rules.sha256()) {
+                self.session.rules_changed();
+            }
         }
         self.session.set_taints(database.taints.now());
         state.learnt = Some(moment);

@@ -206,6 +206,10 @@ impl Judge {
         let Some(view) = self.database.view() else {
             return self.try_fail(pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
         };
+        if self.database.is_outdated() && !pending.aborted && pending.facts.iter().any(unheld::names_anything)
+        {
+            return self.try_fail(pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
+        }
         let begun = Instant::now();
         let Some(mut who) = self.circumstances_of(&view, &pending.facts, pending, Some(by.0)) else {
             return self.try_fail(pending, Refusal::NoLongerKnown, refusal::no_longer_known()).await;
@@ -228,6 +232,10 @@ impl Judge {
             self.look_again(&view, pending, &mut who);
         }
         let decision = unheld::decide(&view, &who, &pending.facts, pending);
+        if view.rules.limits_subjects() && !pending.aborted {
+            let keys = telling::writes(&pending.facts, view.rules.map(), &who.database);
+            keys.into_iter().for_each(|key| self.database.keys.writes(key));
+        }
         self.gate.metrics.thought(begun.elapsed());
         let again = self.known.comes_again(&pending.facts);
         let facts = Merged::of(&pending.facts);

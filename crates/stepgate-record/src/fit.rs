@@ -11,9 +11,10 @@ use crate::record::{MAX_RECORD_BYTES, RecordError};
 use crate::{Continued, Event};
 
 /// Lists that may lose entries from their end. Whoever makes an event puts the most sensitive first.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 15] = [
     "columns",
     "relations",
+    "objects",
     "reasons",
     "rules",
     "sinks",

@@ -165,6 +165,7 @@ impl Session {
 
     fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
         match self.portal(portal) {
+            Portal::Opened { at, .. } if at.rules != self.rules => self.execute_unseen(frame),
             Portal::Opened { traces, at, .. } if self.waits_for_path(&traces, at) => {}
             Portal::Opened { traces, at, .. } if self.shows_more(&traces, at) => self.execute_unseen(frame),
             Portal::Opened { number, traces, at } => {
@@ -386,7 +387,8 @@ impl Session {
                         let before = self.path_changes;
                         self.take_effect(number, &facts);
                         let own_paths = self.path_changes.saturating_sub(before);
-                        let at = Moment { names: self.names_sent, own_paths, learned: self.learned };
+                        let (names, learned, rules) = (self.names_sent, self.learned, self.rules);
+                        let at = Moment { names, own_paths, learned, rules };
                         if let Some(Owed::Bind { opened, .. }) =
                             self.expect.back_mut().map(|entry| &mut entry.owed)
                         {

@@ -110,6 +110,8 @@ impl Session {
                 self.owe(Owed::RefusedQuery(Some(poison)));
             }
             b'I' if !only_read => {
+                // It has done all that it does.
+                self.ended(None, false);
                 self.end(
                     &Problem::fatal(
                         SqlState::QUERY_CANCELED,

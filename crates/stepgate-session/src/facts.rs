@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{ClientEncoding, Facts, RunsAs, SessionState, analyze, analyze_at_once};
+use stepgate_sql::{ClientEncoding, Effect, Facts, RunsAs, SessionState, analyze, analyze_at_once};
 use stepgate_types::Kind;
 use stepgate_wire::read::{Describe, Target};
 
@@ -11,7 +11,7 @@ use crate::expect::Owed;
 use crate::outlet::{Made, Traces};
 use crate::registry::{self, Meaning};
 use crate::session::Session;
-use crate::subject::{closes, empty_facts, is_wild, now_and_then};
+use crate::subject::{closes, empty_facts, is_wild, now_and_then, opaque_facts};
 
 /// A text longer than this, in bytes, may take more than some milliseconds to read.
 const LONG: usize = 32 << 10;
@@ -173,6 +173,9 @@ impl Session {
             }
             (Kind::Cursor, Made::Cursor(declared)) => {
                 let declared = declared.clone();
+                if declared.rules != self.rules {
+                    return fetched_anew(only, &declared.effect, &declared.facts);
+                }
                 let facts = Arc::from([only.fetched(&declared.effect)]);
                 if declared.is_settled() {
                     return facts;
@@ -206,6 +209,10 @@ impl Session {
                 }
             }
             Kind::Cursor => match self.registry.portal(&name).map(|opened| &**opened.traces()) {
+                Some(Traces { shows, .. }) if self.is_of_other_rules(&name) => {
+                    let effect = shows.first().map(|facts| facts.effect.clone()).unwrap_or_default();
+                    fetched_anew(only, &effect, shows)
+                }
                 // Nothing that happened since its Bind changes what its rows are made of.
                 Some(Traces { shows, late: None, .. }) if is_settled_query(shows) => {
                     let effect = shows.first().map(|facts| facts.effect.clone()).unwrap_or_default();
@@ -215,6 +222,10 @@ impl Session {
             },
             _ => Arc::clone(facts),
         }
+    }
+
+    fn is_of_other_rules(&self, portal: &Bytes) -> bool {
+        self.registry.portal(portal).is_some_and(|opened| opened.at().rules != self.rules)
     }
 
     /// What the result of a statement may show: of a FETCH, what its cursor does.
@@ -390,6 +401,14 @@ pub(crate) fn shows_more(now: &[Facts], then: &[Facts]) -> bool {
 /// An empty message is forwarded too, and so needs facts: PostgreSQL answers it.
 fn or_empty(facts: Vec<Facts>) -> Arc<[Facts]> {
     if facts.is_empty() { empty_facts() } else { facts.into() }
+}
+
+/// A FETCH of a cursor that was let through by other rules: it is judged by what the cursor reads.
+fn fetched_anew(fetch: &Facts, effect: &Effect, declared: &Arc<[Facts]>) -> Arc<[Facts]> {
+    let [then] = &**declared else { return opaque_facts() };
+    let fetched = fetch.fetched(effect);
+    let effect = fetched.effect.clone();
+    Arc::from([Facts { effect, ..fetched.union(then) }])
 }
 
 #[cfg(test)]

@@ -132,10 +132,12 @@ impl Session {
         let text = self.facts_now(&pending.sql);
         let Some(name) = text.first().and_then(|only| only.effect.refers.as_ref()) else { return own };
         let of_cursor = match self.registry.sql_name(name) {
-            Some(Made::Cursor(declared)) => declared.meter.clone(),
+            // By other rules than now, it is judged by itself.
+            Some(Made::Cursor(declared)) => declared.meter.clone().filter(|_| declared.rules == self.rules),
             Some(Made::Prepared(..)) => None,
             None => {
                 let portal = self.registry.portal(&Bytes::copy_from_slice(name.as_bytes()));
+                let portal = portal.filter(|opened| opened.at().rules == self.rules);
                 portal.and_then(|opened| opened.traces().meter.clone())
             }
         };
@@ -343,7 +345,7 @@ impl Session {
         let has = |meter: &Meter| meter.has_bytes(&meter.unread(bytes));
         let spent = meters.iter().any(|meter| meter.enforced && !has(meter));
         if !self.fatal && (spent || self.is_crowded()) {
-            return error_left_out().error_bytes();
+            return error_left_out(frame).error_bytes();
         }
         meters.iter().for_each(|meter| meter.count(&meter.unread(bytes)));
         frame.clone()
@@ -397,16 +399,26 @@ impl Session {
             return true;
         };
         let is = |words: &[&[u8]]| words.iter().any(|word| complete.tag.starts_with(word));
-        meter.completed(complete.rows(), is(&[b"SELECT ", b"FETCH "]));
         // How many rows there were is a value as well as any (`MOVE ALL` over `generate_series(1, …)`): as much as a row
         // where none was shown.
-        let writes = is(&[b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "]);
+        let writes = is(&[b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE ", b"COPY "]);
         let tells = is(&[b"MOVE "]) || (writes && shown == 0);
-        if !tells || meter.counts_stored() {
-            return true;
-        }
         let shown = meter.unread(frame_bytes(frame));
-        self.lets(meter, shown, frame, true)
+        // What stores was asked about before it ran, and its number counts as what it has stored. Other statements of its
+        // message are another matter: each of them tells a number, too.
+        let stores = meter.counts_stored();
+        let is_asked_about = stores && (is(&[b"INSERT "]) || self.is_alone());
+        let counts = stores && meter.has(&shown);
+        meter.completed(complete.rows(), is(&[b"SELECT ", b"FETCH "]));
+        !tells || is_asked_about || counts || self.lets(meter, shown, frame, true)
+    }
+
+    /// Whether the server works on a message of one statement.
+    fn is_alone(&self) -> bool {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }) => traces.shows.len() == 1,
+            _ => false,
+        }
     }
 
     /// A portal has shown as many rows as its Execute wanted.
@@ -448,10 +460,15 @@ fn left_out() -> Problem {
     Problem::notice("further notices of this statement are not shown: its limit is reached")
 }
 
-/// In place of an error that a meter does not let through.
-fn error_left_out() -> Problem {
+/// In place of an error that a meter does not let through. Programs that would begin anew, or go on, still learn that they
+/// may: where it is the server's, and no code's that raises what it likes.
+fn error_left_out(error: &Bytes) -> Problem {
+    let acted_on = ErrorFields::read(error).ok().and_then(|fields| {
+        let by_the_server = fields.get(b'W').is_none() || fields.get(b'R') == Some(b"DeadLockReport");
+        fields.get(b'C').filter(|_| by_the_server).and_then(SqlState::acted_on)
+    });
     Problem::error(
-        SqlState::INSUFFICIENT_PRIVILEGE,
+        acted_on.unwrap_or(SqlState::INSUFFICIENT_PRIVILEGE),
         "the statement failed, and its error is more than the statement's limit lets through",
     )
     .with_hint("Texts of errors count like rows, since they can hold values.")

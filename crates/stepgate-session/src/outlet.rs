@@ -58,6 +58,8 @@ pub(crate) struct Moment {
     pub(crate) own_paths: u64,
     /// How often the session had learnt what holds after statements under way.
     pub(crate) learned: u64,
+    /// How often the rules had changed by which it was let through.
+    pub(crate) rules: u64,
 }
 
 /// What running a statement may leave behind in the name space that SQL and protocol share.
@@ -138,6 +140,8 @@ pub(crate) struct Declared {
     pub(crate) effect: Box<Effect>,
     /// What its rows draw on, where they are limited.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// How often the rules had changed by which it was let through.
+    pub(crate) rules: u64,
 }
 
 impl Declared {

@@ -239,6 +239,8 @@ pub struct Session {
     pub(crate) limits: Limits,
     pub(crate) subjects: Subjects,
     pub(crate) rewritten: Rewritten,
+    /// How often the rules have changed.
+    pub(crate) rules: u64,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
@@ -306,6 +308,7 @@ impl Session {
             limits: Limits::of(setup.pid),
             subjects: Subjects::default(),
             rewritten: Rewritten::default(),
+            rules: 0,
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
@@ -348,7 +351,8 @@ impl Session {
     /// Whether the server's bytes may be taken now: not while a reply waits for its release.
     #[must_use]
     pub fn wants_server(&self) -> bool {
-        self.server.all_released() && self.withheld.is_none() && self.limits.stalled.is_none()
+        let goes_on = !matches!(self.gate, Gate::Ended);
+        goes_on && self.server.all_released() && self.withheld.is_none() && self.limits.stalled.is_none()
     }
 
     /// What is to be done next.
@@ -386,6 +390,12 @@ impl Session {
                 self.forget_path();
             }
         }
+    }
+
+    /// Other rules hold, or the person is somebody else to them: that portals and cursors were let through before is no word
+    /// of what may be read from now on. What goes on with them is decided on anew.
+    pub fn rules_changed(&mut self) {
+        self.rules = self.rules.saturating_add(1);
     }
 
     /// What names are resolved by now: for judging again what runs.

@@ -165,6 +165,7 @@ impl Subject {
         shows: Arc<[Facts]>,
         of_statement: Option<Origins>,
         meter: Option<Arc<Meter>>,
+        rules: u64,
     ) -> Arc<Traces> {
         let facts = &self.pending.facts;
         let made = match &**facts {
@@ -174,6 +175,7 @@ impl Subject {
                     facts: Arc::clone(facts),
                     effect: Box::new(only.effect.clone()),
                     meter: meter.clone(),
+                    rules,
                 })),
                 Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
                 _ => None,

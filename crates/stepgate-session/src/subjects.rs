@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use stepgate_sql::{Catalog, Facts};
-use stepgate_types::{Certainty, ColumnName, Kind, RelationName, Use};
+use stepgate_types::{Certainty, ColumnName, RelationName};
 use stepgate_wire::read::{DataRow, RowDescription};
 
 use crate::expect::Owed;
@@ -93,18 +93,7 @@ impl Rewritten {
     /// These facts are of something that is about to be sent.
     pub(crate) fn by(&mut self, facts: &Facts) {
         self.all |= facts.certainty == Certainty::Unknown;
-        if facts.read_only {
-            return;
-        }
-        // Rows that are new are the client's own, unless it looks at others for them (ON CONFLICT).
-        let looks = |relation: &RelationName| {
-            facts.columns.iter().any(|(column, uses)| {
-                column.relation == *relation && uses.iter().any(|used| *used != Use::Write)
-            })
-        };
-        let written =
-            facts.columns.iter().filter(|(_, uses)| uses.contains(&Use::Write)).map(|(column, _)| column);
-        for column in written.filter(|it| facts.kind != Kind::Insert || looks(&it.relation)) {
+        for column in facts.rewrites() {
             self.all |= self.columns.len() >= MAX_REWRITTEN;
             if self.all {
                 return;

@@ -26,7 +26,7 @@ impl Session {
         let counts = meter.as_ref().is_some_and(|meter| meter.counts_subjects());
         let unsaid = counts || self.must_describe_portal(&subject.pending.facts);
         let of_statement = self.description_of_bound(&subject.frame).filter(|_| !unsaid);
-        let traces = subject.traces(shows, of_statement, meter);
+        let traces = subject.traces(shows, of_statement, meter, self.rules);
         let number = subject.pending.number;
         match subject.frame {
             Frame::Query(ref frame) | Frame::Function(ref frame) => {

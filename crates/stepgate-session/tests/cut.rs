@@ -172,6 +172,13 @@ fn what_waited_with_its_tag_and_is_refused_is_undone_where_it_can_be_and_never_s
     let seen = stage.at_client();
     assert!(tags(&seen) == "E" && find(&seen[0], b"SFATAL\0") && find(&seen[0], b"committed"));
     assert!(stage.ended);
+    assert_eq!(
+        stage.completed.len(),
+        1,
+        "its record says that it has done what it does: {:?}",
+        stage.completed
+    );
+    assert_eq!(stage.completed[0].1, None);
     // Of one that has moved a cursor, and no more.
     let (mut stage, _) = running("declare c cursor with hold for select 1", 0);
     stage.server(&[tagged("DECLARE CURSOR"), ready(b'I')]);

@@ -214,3 +214,16 @@ fn a_cursor_shows_what_it_was_declared_for() {
         }
     }
 }
+
+/// A server that nobody can follow any more: what it had sent by then is shown to nobody.
+#[test]
+fn nothing_comes_behind_the_gates_own_fatal() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select a from t")]);
+    let number = stage.decision().number;
+    stage.pass(support::permit(number));
+    stage.server(&[frame(b'T', &[255, 255]), row(), complete(), ready(b'I')]);
+    let seen = stage.at_client();
+    assert!(seen.last().is_some_and(|last| support::find(last, b"SFATAL\0")), "{seen:?}");
+    assert!(stage.ended);
+}

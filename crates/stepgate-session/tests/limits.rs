@@ -506,6 +506,57 @@ fn rows_of_one_statement_do_not_pay_for_the_number_of_another_in_the_same_messag
     assert_eq!((tags(&stage.at_client()).as_str(), stage.session.is_stalled()), ("CDCZ", false));
 }
 
+/// An approval of what stores is for so much, and not for the numbers of whatever else its message says.
+#[test]
+fn one_statement_that_stores_pays_for_no_numbers_of_the_others_in_its_message() {
+    let message = "insert into s select a from t; update s set a = 1; update s set a = 2; copy s from '/f'";
+    let with = |sql: &str, rows: u64| {
+        let mut stage = Stage::new();
+        stage.client(&[query(sql)]);
+        let number = stage.decision().number;
+        let meter = Meter::new(number, Limit::of(Some(rows), None), true, Stores::Told);
+        stage.session.limit(Arc::clone(&meter));
+        stage.pass(permit(number));
+        (stage, meter)
+    };
+    let (mut stage, meter) = with(message, 4);
+    stage.server(&[tagged("INSERT 0 3"), tagged("UPDATE 7")]);
+    assert_eq!((tags(&stage.at_client()).as_str(), stage.session.is_stalled()), ("CC", false));
+    stage.server(&[tagged("UPDATE 7")]);
+    assert_eq!((tags(&stage.at_client()).as_str(), stage.session.is_stalled()), ("", true));
+    stage.go_on(&meter, 0);
+    stage.server(&[tagged("COPY 7")]);
+    assert_eq!((tags(&stage.at_client()).as_str(), stage.session.is_stalled()), ("C", true));
+    // One alone has been asked about as it is.
+    let (mut stage, _) = with("update s set a = (select a from t)", 0);
+    stage.server(&[tagged("UPDATE 7"), ready(b'I')]);
+    assert_eq!((tags(&stage.at_client()).as_str(), stage.session.is_stalled()), ("CZ", false));
+}
+
+/// Programs begin anew by SQLSTATE: where the text is left out it is kept, if the server says it and no code.
+#[test]
+fn of_an_error_that_is_left_out_what_programs_act_on_is_kept() {
+    let by = |code: &str, more: &str| {
+        frame(b'E', format!("SERROR\0VERROR\0C{code}\0M901-00-0001\0{more}\0").as_bytes())
+    };
+    for (error, code) in [
+        (by("40001", ""), "40001"),
+        (by("23505", "D901-00-0001\0"), "23505"),
+        (by("40P01", "Wwhile updating\0RDeadLockReport\0"), "40P01"),
+        (by("40001", "WPL/pgSQL function f() line 1 at RAISE\0"), "42501"),
+        (by("22P02", ""), "42501"),
+    ] {
+        let mut stage = Stage::new();
+        stage.client(&[query("select a from t")]);
+        let number = stage.decision().number;
+        stage.pass_limited(number, Some(0), Some(0));
+        stage.server(&[error.clone(), ready(b'I')]);
+        let seen = stage.at_client();
+        let seen = String::from_utf8_lossy(&seen[0]);
+        assert!(seen.contains(&format!("C{code}\0")) && !seen.contains("901-00"), "{seen:?}");
+    }
+}
+
 #[test]
 fn a_pipeline_goes_on_behind_a_tag_that_waited() {
     let mut stage = Stage::new();

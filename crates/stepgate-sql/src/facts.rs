@@ -312,6 +312,19 @@ impl Facts {
         self.scan.as_ref().is_some_and(is)
     }
 
+    /// The columns that it writes in rows that are there. Rows that are new are the client's own, unless it looks at others
+    /// for them (ON CONFLICT).
+    pub fn rewrites(&self) -> impl Iterator<Item = &ColumnName> {
+        let looks = |relation: &RelationName| {
+            self.columns.iter().any(|(column, uses)| {
+                column.relation == *relation && uses.iter().any(|used| *used != Use::Write)
+            })
+        };
+        let written = self.columns.iter().filter(|(_, uses)| uses.contains(&Use::Write));
+        let old = move |column: &&ColumnName| self.kind != Kind::Insert || looks(&column.relation);
+        written.map(|(column, _)| column).filter(|_| !self.read_only).filter(old)
+    }
+
     /// Whether those rows are the ones whose keys its condition names, by this column.
     #[must_use]
     pub fn is_held_to_keys(&self, relation: &RelationName, key: &str) -> bool {

@@ -55,6 +55,14 @@ impl SqlState {
         known.find(|known| known.as_bytes() == code).unwrap_or(Self::ANOTHER)
     }
 
+    /// That of a failure which programs look for to decide what they do next, and of which the five characters say little: a
+    /// constraint that does not hold, a row that others have, a transaction to begin anew.
+    #[must_use]
+    pub fn acted_on(code: &[u8]) -> Option<Self> {
+        const CODES: [&str; 8] = ["23502", "23503", "23505", "23514", "23P01", "40001", "40P01", "55P03"];
+        CODES.iter().find(|known| known.as_bytes() == code).map(|known| Self(known))
+    }
+
     /// Stands in records for a code that is not PostgreSQL's.
     pub const ANOTHER: &'static str = "?????";
 

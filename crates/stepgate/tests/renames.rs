@@ -380,3 +380,51 @@ fn what_finds_things_by_name_is_judged_by_what_has_the_name_now() {
     // By OID, this is what it was.
     passes(&mut other, "select name from v limit 1;");
 }
+
+/// Somebody who owns two labelled tables gives one the name of the other.
+#[test]
+fn what_was_approved_of_a_table_is_not_approved_of_another_that_gets_its_name() {
+    let mut world = World::not_serving(support::waiting);
+    let ddl = "grant create on schema public to public; \
+               create table lo as select 1 as id, '901-00-LOW'::text as ssn; create table lo2 as table lo; \
+               create table hi as select 1 as id, '901-00-HIGH'::text as ssn; create table hi2 as table hi; \
+               alter table lo owner to stepgate_analyst; alter table lo2 owner to stepgate_analyst; \
+               alter table hi owner to stepgate_analyst; alter table hi2 owner to stepgate_analyst;";
+    world.cluster.load("shop", ddl).unwrap();
+    let read =
+        |name: &str| std::fs::read_to_string(support::repository().join("policies").join(name)).unwrap();
+    let labelled = |table: &str| format!("    public.{table}: {{columns: {{ssn: ssn}}}}\n");
+    let more: String = ["lo", "lo2", "hi", "hi2"].map(labelled).concat();
+    let map = read("pii-map.yaml");
+    let at = map.find("    public.customers:").unwrap();
+    let map = format!("{}{more}{}", &map[..at], &map[at..]);
+    world.gate.policies(&map, &support::waiting(read("policy.yaml"))).unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&dana));
+    let swapped = |psql: &mut Psql, low: &str, high: &str| {
+        passes(psql, &format!("alter table {low} rename to {low}_before;"));
+        passes(psql, &format!("alter table {high} rename to {low};"));
+    };
+    let shows = |reply: stepgate_testkit::Reply, what: &str| {
+        assert!(reply.is_ok() && reply.text().contains(what), "{}", reply.text());
+    };
+    // Remembered.
+    psql.send("select ssn from public.lo;").unwrap();
+    let request = support::held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    shows(psql.finish(SOON).unwrap(), "901-00-LOW");
+    shows(psql.run("select ssn from public.lo;").unwrap(), "901-00-LOW");
+    swapped(&mut psql, "lo", "hi");
+    waits(&world, &mut psql, &dana, "select ssn from public.lo;");
+    // Under a statement that waits: it is asked about anew.
+    psql.send("select ssn from public.lo2;").unwrap();
+    let request = support::held(&mut psql);
+    swapped(&mut other, "lo2", "hi2");
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    let again = support::held(&mut psql);
+    assert_ne!(again, request);
+    world.gate.run(["request", "cancel", &again, "--as", "dana"], "").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.sqlstate == "57014" && !reply.text().contains("901-00-"), "{}", reply.text());
+}

@@ -194,3 +194,32 @@ fn a_transaction_right_after_ddl_waits_for_the_catalog() {
         passes(&mut psql, "commit;");
     }
 }
+
+/// A few words make a view whose text has megabytes: printing it would keep the gate from reading the catalog, and everybody
+/// would be judged by what it was before.
+#[test]
+fn a_view_with_a_huge_definition_keeps_nobody_from_being_judged_by_the_catalog_as_it_is() {
+    let world = world();
+    world
+        .cluster
+        .load("shop", "create view hv as select 'nothing'::text as x; grant select on hv to public")
+        .unwrap();
+    let (dana, tom) = (world.dana(), world.person("tom", "analysts"));
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&tom));
+    let columns: Vec<_> = (0..1_500).map(|n| format!("{}{n} int", "c".repeat(50))).collect();
+    passes(&mut psql, &format!("create temp table wide ({});", columns.join(", ")));
+    let all = vec!["select * from wide"; 100].join(" union all ");
+    let begun = std::time::Instant::now();
+    passes(&mut psql, &format!("create temp view big as {all};"));
+    passes(&mut other, "select x from hv;");
+    world.cluster.load("shop", "create or replace view hv as select ssn::text as x from customers").unwrap();
+    // It is seen beside the gate within two seconds, and however long one look at the catalog takes.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    waits(&world, &mut other, &tom, "select x from hv limit 1;");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "{:?}", begun.elapsed());
+    // What nobody can read is not known.
+    waits(&world, &mut psql, &dana, "select count(*) from big;");
+    passes(&mut psql, "drop view big;");
+    passes(&mut psql, "create temp view small as select 1 as a from wide;");
+    passes(&mut psql, "select a from small;");
+}

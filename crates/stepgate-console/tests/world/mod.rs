@@ -361,6 +361,7 @@ fn asked(clock: &FakeClock, number: u8, itself: bool, sql: &str, strength: Stren
         kinds: BTreeSet::from([Kind::Select]),
         uses: BTreeSet::from([Use::Output]),
         relations: BTreeSet::from([RelationName::new("public", "customers")]),
+        objects: BTreeSet::new(),
         labels: BTreeSet::from([Label::new("ssn")]),
         class_rank: 3,
         output_rank: 3,

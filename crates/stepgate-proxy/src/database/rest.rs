@@ -42,7 +42,7 @@ impl Database {
         match looked {
             Ok(()) => self.is_current(),
             // Tried again at the next poll, which tells of it.
-            Err(_) => reader.failed = Some(Instant::now()),
+            Err(_) => self.has_failed(&mut reader),
         }
         true
     }

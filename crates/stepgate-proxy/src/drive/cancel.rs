@@ -75,6 +75,10 @@ impl Drive {
             // It meant the same as one that has been dealt with since.
             return;
         }
+        if state.cutting.is_some() {
+            // It means what is being ended.
+            return;
+        }
         if let Some(cancelling) = &mut state.cancelling {
             // Nothing was sent since the first of them.
             if cancelling.patience.is_some() && cancelling.notices.len() < MAX_WAITING {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use stepgate_approval::{Ahead, Ask, Dialect, Held, Mode, Wanted};
 use stepgate_policy::Approval;
 use stepgate_session::{Pending, Protocol, TransactionSoFar};
-use stepgate_sql::{Facts, SessionState, analyze};
+use stepgate_sql::{SessionState, analyze};
 use stepgate_store::LogError;
 use stepgate_types::{Action, Limit, PersonName, RequestId, SessionId, Timestamp};
 
@@ -73,10 +73,9 @@ impl Case<'_> {
     /// By what it is known again: its text, the relations and functions that its names stand for, and, where it hangs on
     /// them, the definitions of views and functions. Another search path or view is another statement.
     pub(super) fn ahead_key(&self) -> [u8; 32] {
-        let hangs = self.pending.facts.iter().any(Facts::hangs_on_definitions);
         let relations = self.facts.relations.iter().map(ToString::to_string);
         let functions = self.facts.functions.iter().map(|function| format!("{function}()"));
-        let definitions = hangs.then(|| format!("definitions {}", self.view.definitions));
+        let definitions = self.definitions();
         let meaning: Vec<_> = relations.chain(functions).chain(definitions).collect();
         let (person, database) = (&self.who.person, &self.who.database);
         self.judge.gate.desk.statement_key(person, database, &meaning, &self.pending.sql)
@@ -227,6 +226,7 @@ fn both(mut all: Ask, next: Ask) -> Ask {
     all.kinds.extend(next.kinds);
     all.uses.extend(next.uses);
     all.relations.extend(next.relations);
+    all.objects.extend(next.objects);
     all.labels.extend(next.labels);
     all.class_rank = all.class_rank.max(next.class_rank);
     all.output_rank = all.output_rank.max(next.output_rank);

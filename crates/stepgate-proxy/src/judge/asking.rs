@@ -13,6 +13,7 @@ use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
 use zeroize::Zeroizing;
 
+use super::merged::sha256_hex;
 use super::{Case, Judge, Verdict};
 use crate::refusal;
 
@@ -23,6 +24,9 @@ pub(super) const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
 /// How long before the server ends a transaction (`transaction_timeout`) what waits in it is told so: afterwards there
 /// is nobody to tell it anything. The server's clock began a moment before the gate's.
 const BEFORE_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Letters of what the name of a relation stands for.
+const DIGEST: usize = 16;
 
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
@@ -88,12 +92,12 @@ impl Case<'_> {
             && self.means_the_same(hold)
         {
             let request = Some(hold.waiting.request);
-            match hold.granted.filter(|_| !wanted.limit.is_none()) {
+            match hold.granted {
                 None => {
                     let verdict = self.permit("forward", request, None).await?;
                     return self.limited(verdict, None).await;
                 }
-                // One approval lets out one budget, whoever draws on it first.
+                // One approval lets out one budget, whoever draws on it first; and whoever revokes it stops what runs by it.
                 Some(grant) => {
                     if let Some(verdict) = self.permit_on(grant, request, None).await? {
                         return Ok(verdict);
@@ -258,14 +262,28 @@ impl Case<'_> {
         let Some(session) = self.session else { return Dialect::default() };
         let path = session.search_path.as_ref();
         let lasting = |schema: &&String| !schema.starts_with("pg_temp");
-        let hangs = self.pending.facts.iter().any(Facts::hangs_on_definitions);
         Dialect {
             standard_strings: session.standard_conforming_strings,
             utf8: session.encoding == ClientEncoding::Utf8,
             path: path.map(|path| path.iter().filter(lasting).cloned().collect()),
             times: session.times.clone(),
-            definitions: hangs.then(|| self.view.definitions.clone()),
+            definitions: self.definitions(),
         }
+    }
+
+    /// What its names stand for and, where it hangs on them, the definitions of views and functions.
+    pub(super) fn definitions(&self) -> Option<String> {
+        let mut all: Vec<_> = self.objects().into_iter().collect();
+        if self.pending.facts.iter().any(Facts::hangs_on_definitions) {
+            all.push(format!("definitions {}", self.view.definitions));
+        }
+        (!all.is_empty()).then(|| sha256_hex(all.join("\n").as_bytes()))
+    }
+
+    /// What the names of relations that it reaches stand for, each in a few letters.
+    fn objects(&self) -> BTreeSet<String> {
+        let identities = self.facts.relations.iter().filter_map(|name| self.view.catalog.object(name));
+        identities.map(|identity| sha256_hex(identity.as_bytes()).chars().take(DIGEST).collect()).collect()
     }
 
     /// As which database role it runs: the session's, unless that has taken another (SET ROLE). Whose rights a statement has
@@ -319,6 +337,7 @@ impl Case<'_> {
             kinds: self.facts.kinds.clone(),
             uses: self.decision.touched.iter().flat_map(|touched| touched.uses.iter().copied()).collect(),
             relations: self.facts.relations.clone(),
+            objects: self.objects(),
             labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
             class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
             output_rank: rank(true),
@@ -353,6 +372,7 @@ impl Case<'_> {
             kinds: wanted.kinds.clone(),
             uses: wanted.uses.clone(),
             relations: wanted.relations.clone(),
+            objects: wanted.objects.clone(),
             labels: wanted.labels.clone(),
             class_rank: wanted.class_rank,
             output_rank: wanted.output_rank,

@@ -114,7 +114,7 @@ const fn sink_word(kind: SinkKind) -> &'static str {
     }
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 
     use sha2::{Digest as _, Sha256};

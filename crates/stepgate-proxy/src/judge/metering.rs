@@ -203,8 +203,11 @@ impl Case<'_> {
         };
         let allowances = counts.iter().map(allowance).collect();
         let rules = &self.view.rules;
-        let telling = telling::of(self.decision, &self.pending.facts);
-        let tells = telling::tells(telling, rules.map(), &self.who.database, &self.judge.gate.vault);
+        let database = &self.who.database;
+        let telling = telling::of(self.decision, &self.pending.facts, rules.map(), database);
+        let catalog = &self.view.catalog;
+        let relies = |key: &_| self.judge.database.keys.tells(key, catalog);
+        let tells = telling::tells(telling, (rules.map(), database), &self.judge.gate.vault, relies);
         let (number, enforced) = (self.pending.number, self.decision.enforced);
         let meter = Meter::shared(number, left, enforced, self.facts.stores, tells, allowances);
         meter.goes_by(block.map(|(_, block)| block.in_force.clone()));
@@ -247,7 +250,7 @@ impl Case<'_> {
         }
         let (rules, facts) = (&self.view.rules, &self.pending.facts);
         let plain = rules.decide_by(self.who, &self.view.bound, facts, &self.pending.compared());
-        matches!(telling::of(&plain, facts), Telling::Unknown)
+        matches!(telling::of(&plain, facts, rules.map(), &self.who.database), Telling::Unknown)
     }
 
     /// Permits it on a grant's account. `None`: the grant is over, or spent.

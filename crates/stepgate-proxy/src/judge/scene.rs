@@ -5,6 +5,7 @@
 use stepgate_policy::{Circumstances, RiskSettings, Scene, Signals, observe, observe_unread};
 use stepgate_session::Pending;
 use stepgate_sql::{Facts, SessionState, purpose};
+use stepgate_types::GroupName;
 
 use super::Judge;
 use super::known::Besides;
@@ -27,6 +28,15 @@ impl Judge {
             now: self.gate.clock.now(),
             ..Circumstances::of(self.person.clone(), &self.database.config.name, self.address)
         })
+    }
+
+    /// The groups that the person is in now; none of somebody who is no more.
+    pub(crate) fn groups(&self) -> Box<[GroupName]> {
+        self.gate
+            .people
+            .get(&self.person)
+            .map(|person| person.groups.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// The same for a message of these facts. `state`: how the session reads it; where it runs already, nothing it says

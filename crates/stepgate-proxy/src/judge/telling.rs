@@ -12,7 +12,7 @@ use stepgate_policy::{Decision, Map};
 use stepgate_session::{HashSubject, Tells};
 use stepgate_sql::Facts;
 use stepgate_store::{KeyedHash, Vault};
-use stepgate_types::{Certainty, ColumnName, RelationName, Use};
+use stepgate_types::{Certainty, ColumnName, Kind, RelationName, Use};
 
 /// Whose data rows may be.
 pub(super) enum Telling {
@@ -24,8 +24,8 @@ pub(super) enum Telling {
     Unknown,
 }
 
-/// Whose data the rows of this message are.
-pub(super) fn of(decision: &Decision, message: &[Facts]) -> Telling {
+/// Whose data the rows of this message are, in that database of the map's.
+pub(super) fn of(decision: &Decision, message: &[Facts], map: &Map, database: &str) -> Telling {
     if !decision.counts_subjects() {
         return Telling::Unasked;
     }
@@ -33,29 +33,56 @@ pub(super) fn of(decision: &Decision, message: &[Facts]) -> Telling {
         return Telling::Unknown;
     }
     let read = decision.touched.iter().filter(|it| it.uses.iter().any(|use_| *use_ != Use::Write));
-    let relations: BTreeSet<_> = read.map(|touched| touched.column.relation.clone()).collect();
+    let mut relations: BTreeSet<_> = read.map(|touched| touched.column.relation.clone()).collect();
+    if relations.is_empty() {
+        // A rule about tables limits what has no label, too: whose rows those are is told where the map says so.
+        let reached = message.iter().flat_map(|facts| &facts.relations);
+        let tracked = |relation: &&RelationName| map.tracked_key(database, relation).is_some();
+        relations.extend(reached.filter(tracked).cloned());
+    }
+    // Also what is only compared tells of somebody, and in a subquery or an aggregate of any number.
     let each_is_one = |relation: &RelationName| {
         let mut reaching = message.iter().filter(|facts| facts.may_reach(relation));
-        reaching.all(|facts| facts.tells_of_one_row(relation) || !puts_out(facts, relation))
+        reaching.all(|facts| facts.tells_of_one_row(relation) || shows_nothing(facts))
     };
     if relations.iter().all(each_is_one) { Telling::OneOfEach(relations) } else { Telling::Unknown }
 }
 
-/// Whether any column of the relation is in what it shows.
-fn puts_out(facts: &Facts, relation: &RelationName) -> bool {
-    let of = |column: &ColumnName| column.relation == *relation;
-    facts.columns.iter().any(|(column, uses)| of(column) && uses.contains(&Use::Output))
+/// Whether it writes, and without RETURNING: it shows a number at most, which counts as a row.
+fn shows_nothing(facts: &Facts) -> bool {
+    let text = &facts.normalised;
+    matches!(facts.kind, Kind::Ddl | Kind::CopyIn | Kind::Transaction | Kind::Session)
+        || matches!(facts.kind, Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge)
+        // Of a longer one the end may be missing.
+        && text.len() < Facts::MAX_NORMALISED / 2
+        && !text.to_ascii_lowercase().contains("returning")
 }
 
-/// How the rows of a statement are looked into, if they are.
-pub(super) fn tells(telling: Telling, map: &Map, database: &str, vault: &Vault) -> Option<Tells> {
+/// How the rows of a statement are looked into, if they are; `relies`: whether a key tells whose a row is.
+pub(super) fn tells(
+    telling: Telling,
+    (map, database): (&Map, &str),
+    vault: &Vault,
+    relies: impl Fn(&ColumnName) -> bool,
+) -> Option<Tells> {
     let Telling::OneOfEach(relations) = telling else { return None };
     let hash = Arc::new(Hash(vault.keyed_hash("limit subject")));
-    let key = |relation: &RelationName| {
-        map.tracked_key(database, relation).map(|key| (relation.clone(), key.to_owned()))
-    };
-    let keys: Vec<_> = relations.iter().filter_map(key).collect();
+    let key = |relation: &RelationName| map.tracked_key(database, relation).map(|key| key_of(relation, key));
+    let keys = relations.iter().filter_map(key).filter(|key| relies(key));
+    let keys: Vec<_> = keys.map(|key| (key.relation, key.column)).collect();
     Some(Tells::of(relations, keys, hash))
+}
+
+fn key_of(relation: &RelationName, key: &str) -> ColumnName {
+    ColumnName { relation: relation.clone(), column: key.to_owned() }
+}
+
+/// Keys that this message is about to write in rows that are there.
+pub(super) fn writes(message: &[Facts], map: &Map, database: &str) -> Vec<ColumnName> {
+    let is_key = |column: &&ColumnName| {
+        map.tracked_key(database, &column.relation).is_some_and(|key| key == column.column)
+    };
+    message.iter().flat_map(Facts::rewrites).filter(is_key).cloned().collect()
 }
 
 /// By a key of the vault's.

@@ -24,6 +24,9 @@ pub struct GrantIssued {
     pub uses: Vec<Use>,
     /// Covered base relations, as `schema.name`.
     pub relations: Vec<String>,
+    /// What their names stood for: of each a digest of its OID and columns. Records from before that was told have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Vec<String>>,
     /// Labels it was approved for.
     pub labels: Vec<String>,
     /// Whether it covers those labels only.

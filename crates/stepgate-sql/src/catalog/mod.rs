@@ -198,6 +198,24 @@ impl Catalog {
         Some(relation.columns.iter().map(|column| column.name.as_str()))
     }
 
+    /// OID and attribute number of a column; `None` where they are not known.
+    #[must_use]
+    pub fn place_of(&self, ColumnName { relation, column }: &ColumnName) -> Option<crate::Place> {
+        let relation =
+            self.relation(self.find(&relation.schema, &relation.name)?).filter(|it| it.oid != 0)?;
+        let column = relation.columns.get(*relation.column_index.get(column)?)?;
+        Some((relation.oid, column.number))
+    }
+
+    /// What the name of a relation stands for: its OID, and the numbers and names of its columns. `None` where that is not
+    /// known: nobody but the session that made it has it.
+    #[must_use]
+    pub fn object(&self, name: &RelationName) -> Option<String> {
+        let relation = self.relation(self.find(&name.schema, &name.name)?).filter(|it| it.oid != 0)?;
+        let columns = relation.columns.iter().map(|column| format!("{}={}", column.number, column.name));
+        Some(format!("{name} {} {}", relation.oid, columns.collect::<Vec<_>>().join(",")))
+    }
+
     /// OID of the type of a base column; that of a domain is the domain's own.
     #[must_use]
     pub fn type_of(&self, ColumnName { relation, column }: &ColumnName) -> Option<u32> {

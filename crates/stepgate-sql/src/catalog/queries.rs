@@ -141,7 +141,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // make_viewdef): the empty text where somebody holds or awaits a lock that would keep us waiting. Of one that
         // is gone by now, though this snapshot still has it, it cannot be read: asking for a privilege is how to know.
         // A materialized view that a trigger made of its transition table (RTE_NAMEDTUPLESTORE, 7 in all versions) is one
-        // that the server cannot print (`unrecognized RTE kind`): a lone quote, which nobody can read either.
+        // that the server cannot print (`unrecognized RTE kind`): a lone quote, which nobody can read either. So is one whose
+        // text would be too long, also together with what else a session has made for itself, or all have: a few words of
+        // somebody's (`select * from wide union all …`) would keep the catalog from being read in time, for everybody.
         name: "views",
         sql: concat!(
             "with ",
@@ -152,13 +154,20 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
               join pg_catalog.pg_rewrite r on r.oid = d.objid) \
-              select c.oid::text, r.oid::text || '/' || r.xmin::text, case when c.oid in (select o.oid from opaque o) \
-              or pg_catalog.has_table_privilege(c.oid, 'select') is null then '' \
-              when r.ev_action::text like '%:rtekind 7 %' then pg_catalog.chr(39) \
-              else coalesce(pg_catalog.pg_get_viewdef(c.oid)::text, '') end from pg_catalog.pg_class c \
+              , v as materialized (select c.oid, r.oid::text || '/' || r.xmin::text as version, \
+              r.ev_action::text like '%:rtekind 7 %' or s.bytes > 2000000 or t.is_temporary \
+              and (pg_catalog.sum(s.bytes) over (partition by t.is_temporary, n.oid order by c.oid) > 4000000 \
+              or pg_catalog.sum(s.bytes) over (partition by t.is_temporary order by c.oid) > 16000000) as unreadable \
+              from pg_catalog.pg_class c \
               join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN' \
               join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-              where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')"
+              cross join lateral (select pg_catalog.octet_length(r.ev_action::text)) s (bytes) \
+              cross join lateral (select n.nspname like 'pg\\_temp\\_%') t (is_temporary) \
+              where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')) \
+              select v.oid::text, v.version, case when v.oid in (select o.oid from opaque o) \
+              or pg_catalog.has_table_privilege(v.oid, 'select') is null then '' \
+              when v.unreadable then pg_catalog.chr(39) \
+              else coalesce(pg_catalog.pg_get_viewdef(v.oid)::text, '') end from v"
         ),
     },
     CatalogQuery {

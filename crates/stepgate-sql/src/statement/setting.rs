@@ -59,6 +59,8 @@ fn weight(name: &str) -> Weight {
         "client_encoding"
         | "standard_conforming_strings"
         | "backslash_quote"
+        | "transform_null_equals"
+        | "array_nulls"
         | "role"
         | "session_authorization" => Weight::Grave,
         _ => Weight::Session,
@@ -155,9 +157,12 @@ fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
     match name {
         "client_encoding" => encoding(value, facts),
         // As they are read; Rails says so on each connection.
-        "standard_conforming_strings" if value.len() == 1 && is_on(value) => {}
-        // Quotes would mean something else.
-        "standard_conforming_strings" | "backslash_quote" => statement_doubt(facts, "setting"),
+        "standard_conforming_strings" | "array_nulls" if value.len() == 1 && is(value, "on") => {}
+        "transform_null_equals" if value.len() == 1 && is(value, "off") => {}
+        // Quotes, `= NULL` or `{NULL}` would mean something else, also in what people have approved.
+        "standard_conforming_strings" | "backslash_quote" | "transform_null_equals" | "array_nulls" => {
+            statement_doubt(facts, "setting");
+        }
         "role" | "session_authorization" => facts.kind = Kind::Control,
         // Whatever it is now: what it was before comes back if the transaction is rolled back.
         name if is_isolation(name) => facts.effect.isolation = Isolation::Later,
@@ -166,8 +171,8 @@ fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
     facts.effect.session |= !is_harmless(name);
 }
 
-fn is_on(value: Words<'_, '_>) -> bool {
-    value.text(0).or_else(|| value.word(0)) == Some("on")
+fn is(value: Words<'_, '_>, wanted: &str) -> bool {
+    value.text(0).or_else(|| value.word(0)) == Some(wanted)
 }
 
 /// Those that can be read: in others a byte of a letter may look like a quote.

@@ -170,6 +170,7 @@ impl World {
             kinds: BTreeSet::from([Kind::Select]),
             uses: BTreeSet::from([Use::Output]),
             relations: BTreeSet::from([RelationName::new("public", "customers")]),
+            objects: BTreeSet::from(["c0ffee".to_owned()]),
             labels: BTreeSet::from([Label::new("ssn")]),
             class_rank: 3,
             output_rank: 3,

@@ -127,7 +127,8 @@ fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Res
 
 impl Asked {
     fn decision(&self, sql: &str, facts: &[Facts]) -> Decision {
-        before_it_runs(self.rules.decide_by(&self.who, &self.bound, facts, &values(sql)), facts)
+        let decision = self.rules.decide_by(&self.who, &self.bound, facts, &values(sql));
+        before_it_runs(decision, facts, &self.rules, &self.who.database)
     }
 
     fn statements(&self, sql: &str, facts: &[Facts]) -> Vec<Vec<RuleExplained>> {

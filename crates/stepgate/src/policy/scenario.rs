@@ -66,12 +66,14 @@ pub(super) fn decide(
     if asked && let (Some(risk), None) = (rules.risk(), &case.signals) {
         who.signals = observed(rules, risk, room, case, &who, &facts, true);
     }
-    let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
+    let decision =
+        before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts, rules, &who.database);
     let why = rules.why(&who, &room.bound, &facts, &values);
     let purpose = who.purpose.clone();
     let at_limit = decision.is_limited().then(|| {
         who.delivered = beyond(decision.more_at_once());
-        before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts)
+        let decision = rules.decide_by(&who, &room.bound, &facts, &values);
+        before_it_runs(decision, &facts, rules, &who.database)
     });
     Outcome { facts, decision, at_limit, why, purpose }
 }

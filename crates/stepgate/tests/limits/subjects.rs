@@ -161,6 +161,61 @@ fn by_another_name_for_the_key() {
     waits(&world, &dana, &mut psql, "select country as id, email from customers where id = 1;", 0);
 }
 
+/// Where a rule limits whose payments are shown, which analysts own.
+fn payments() -> World {
+    let rule = "  - name: payments\n    match: {tables: [public.payments]}\n    action: monitor\n    \
+                limit: {subjects: 5, per: 1h}\n    approval: self\n";
+    let world =
+        changed(FIVE, |map| map, |policy| replaced(&policy, "\nrules:\n", &format!("\nrules:\n{rule}")));
+    world.cluster.load("shop", "alter table payments owner to stepgate_analyst").unwrap();
+    world
+}
+
+fn is_asked(world: &World, dana: &stepgate_testkit::Person, psql: &mut Psql, sql: &str) -> String {
+    psql.send(sql).unwrap();
+    let request = held(psql);
+    called_off(world, psql, dana, &request)
+}
+
+/// A rule about a table limits whose rows are shown of it, labelled or not.
+#[test]
+fn by_columns_without_labels_where_a_rule_is_about_their_table() {
+    let world = payments();
+    let dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    let of = |most: u64| format!("select customer_id, amount from payments where customer_id <= {most};");
+    passes(&mut psql, &of(5));
+    is_asked(&world, &dana, &mut psql, &of(500));
+    let shown = is_asked(&world, &dana, &mut psql, "select array_agg(amount) from payments;");
+    assert!(shown.contains("stepgate: held, verification required"), "before it runs: {shown}");
+}
+
+/// By a key that all rows have for a while, and no more afterwards.
+#[test]
+fn by_writing_the_key() {
+    let world = payments();
+    let dana = world.dana();
+    let (mut psql, mut other) = (bare(&world, &dana), bare(&world, &dana));
+    passes(&mut psql, "select customer_id, amount from payments where customer_id = 1;");
+    passes(&mut psql, "update payments set customer_id = 1 where customer_id < 30;");
+    // Also in a transaction of its own, and another's.
+    for psql in [&mut psql, &mut other] {
+        is_asked(&world, &dana, psql, "select customer_id, amount from payments where customer_id = 1;");
+    }
+}
+
+/// The key is known by its place, and not by a name that another column has got.
+#[test]
+fn by_giving_the_name_of_the_key_to_another_column() {
+    let world = payments();
+    let dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    passes(&mut psql, "select customer_id, amount from payments where customer_id = 1;");
+    passes(&mut psql, "alter table payments rename customer_id to own_id;");
+    passes(&mut psql, "alter table payments rename currency to customer_id;");
+    is_asked(&world, &dana, &mut psql, "select customer_id, amount from payments where own_id < 30;");
+}
+
 #[test]
 fn by_putting_many_people_into_a_row() {
     let world = world(FIVE);
@@ -178,6 +233,12 @@ fn by_putting_many_people_into_a_row() {
         "select id, array(select email from customers) from customers where id = 1;",
         "select id, lag(email) over (order by id) from customers;",
         "select json_agg(email) from customers;",
+        // Nobody's column is shown, and what is says something of everybody.
+        "select string_agg(p.id || ':' || (select count(*) from customers c where c.id = p.id and ascii(c.email) > 100), ' ') \
+         from products p;",
+        "select string_agg(p.id::text, ' ') from products p where exists (select from customers c where c.id = p.id \
+         and c.email like 'a%');",
+        "select count(*) filter (where email like 'a%'), count(*) filter (where email like 'b%') from customers;",
     ]
     .into_iter()
     .enumerate()

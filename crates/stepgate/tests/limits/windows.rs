@@ -1,7 +1,7 @@
 //! Limits over sessions and windows of time: how much a person gets, by however many statements.
 
 use crate::support::{SOON, World, held, passes};
-use crate::{bare, brake, called_off, contacts, direct, events, rows, verified};
+use crate::{bare, brake, called_off, contacts, direct, events, replaced, rows, verified};
 
 #[test]
 fn ordinary_work_is_not_asked_about_and_the_notice_says_which_limit_and_how_long() {
@@ -134,4 +134,39 @@ fn what_is_counted_is_recorded_in_numbers() {
     let before = counted.len();
     passes(&mut psql, &contacts(3));
     assert_eq!(events(&world, "limit.counted").len(), before);
+}
+
+/// What was let through by other rules, or as somebody in another group, is asked about once it goes on.
+#[test]
+fn by_a_cursor_that_was_opened_before_the_rules_changed() {
+    let mut world = World::new();
+    let dana = world.dana();
+    let (mut psql, mut other) = (bare(&world, &dana), bare(&world, &dana));
+    for psql in [&mut psql, &mut other] {
+        passes(psql, "begin;");
+        passes(psql, "declare c cursor for select email from customers order by id;");
+        passes(psql, "fetch 2 from c;");
+    }
+    // The same rules, read again, are no others.
+    world.reload();
+    passes(&mut psql, "fetch 2 from c;");
+    let policy = world.gate.directory().join("policies/policy.yaml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let rule = "    match: {class: confidential}\n    action: monitor\n";
+    let stricter = replaced(&text, rule, "    match: {class: confidential}\n    action: deny\n");
+    std::fs::write(&policy, stricter).unwrap();
+    world.reload();
+    let refused = psql.run("fetch 2 from c;").unwrap();
+    assert_eq!(refused.sqlstate, "42501", "{}", refused.text());
+    assert!(!refused.text().contains("@example.test"), "{}", refused.text());
+    std::fs::write(&policy, &text).unwrap();
+    world.reload();
+    drop(psql);
+    let mut psql = bare(&world, &dana);
+    passes(&mut psql, "begin;");
+    passes(&mut psql, "declare c cursor for select email from customers order by id;");
+    passes(&mut psql, "fetch 2 from c;");
+    world.gate.run(["user", "groups", "dana", "approvers"], "").unwrap().ok().unwrap();
+    // As somebody of whom the rules say the same.
+    passes(&mut psql, "fetch 2 from c;");
 }

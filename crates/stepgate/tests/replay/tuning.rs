@@ -224,6 +224,7 @@ impl Scribe {
             kinds: vec![Kind::Select],
             uses: vec![Use::Output],
             relations: vec!["public.customers".to_owned()],
+            objects: None,
             labels: Vec::new(),
             labels_bound: false,
             class_rank: 3,

@@ -212,6 +212,7 @@ impl Desk {
             kinds: wanted.kinds.clone(),
             uses: wanted.uses.clone(),
             relations: wanted.relations.iter().map(ToString::to_string).collect(),
+            objects: None,
             labels: wanted.labels.clone(),
             labels_bound: bound(ScopePart::Labels),
             class_rank: wanted.class_rank,
@@ -275,6 +276,8 @@ fn wanted(sent: &Sent<'_>, decided: &Decided, action: Action, approval: &Approva
         kinds: shape.kinds.iter().copied().collect(),
         uses: reach.uses.clone(),
         relations: reach.relations.clone(),
+        // No record tells.
+        objects: std::collections::BTreeSet::new(),
         labels: reach.labels.clone(),
         class_rank: reach.class_rank,
         output_rank: reach.output_rank,
