@@ -3,6 +3,7 @@
 mod code;
 mod columns;
 mod created;
+mod fingerprint;
 mod functions;
 mod listing;
 mod load;
@@ -26,12 +27,10 @@ use crate::lexer::Numbers;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
+pub use fingerprint::{CATALOG_FINGERPRINT_QUERY, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY};
 pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
-pub use queries::{
-    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY, SIZES_QUERY,
-    TEMPORARY_FINGERPRINT_QUERY,
-};
+pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 use relation::Column;
 pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
 pub(crate) use routine::{Body, Path, Routine};

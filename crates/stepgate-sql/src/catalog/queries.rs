@@ -46,6 +46,34 @@ macro_rules! parts {
     };
 }
 
+/// Whether an expression may run something of somebody's own though it calls no function of theirs: it has a domain's checks
+/// run, also by way of text, XML and JSON, or may call what is_plain is asked about.
+macro_rules! may_run {
+    ($tree:literal) => {
+        concat!($tree, "::text ~ ':funcid |[{](COERCETODOMAIN|COERCEVIAIO|XML|JSON)'")
+    };
+}
+
+/// `unstable (oid)`: checks that may fail for a row that met them before: what they compute may hang on settings or on the
+/// time. pg_depend has nothing of the server's own functions: the tree names them. Copies that children have say 0 for
+/// the function of an operator. `quote_ident` (1282) hangs on a setting, whatever it says; of other nodes than these
+/// (casts by way of text, of domains, CURRENT_DATE, XML, JSON, greatest, row comparisons) nobody says. Their names are those
+/// of nodes/outfuncs.c, before 16 and since.
+macro_rules! unstable {
+    () => {
+        "unstable (oid) as materialized (select k.oid from pg_catalog.pg_constraint k where k.contype = 'c' \
+         and k.conrelid >= 16384 and k.conbin::text ~ '[{](?!(VAR|CONST|FUNCEXPR|OPEXPR|DISTINCTEXPR|NULLIFEXPR|\
+SCALARARRAYOPEXPR|BOOLEXPR|NULLTEST|BOOLEANTEST|RELABELTYPE|ARRAYCOERCEEXPR|ARRAY|ARRAYEXPR|CASE|CASEEXPR|WHEN|CASEWHEN|\
+CASETESTEXPR|COALESCE|COALESCEEXPR|COLLATE|COLLATEEXPR|SUBSCRIPTINGREF) )' \
+         union select c.oid from (select k.oid, m.found[1] as kind, m.found[2]::pg_catalog.oid as number \
+         from pg_catalog.pg_constraint k cross join lateral pg_catalog.regexp_matches(k.conbin::text, \
+         ':(funcid|opfuncid|opno) ([0-9]+)', 'g') m (found) where k.contype = 'c' and k.conrelid >= 16384) c \
+         left join pg_catalog.pg_operator o on c.kind = 'opno' and o.oid = c.number \
+         join pg_catalog.pg_proc p on p.oid = coalesce(o.oprcode::pg_catalog.oid, c.number) \
+         where p.provolatile <> 'i' or p.oid = 1282)"
+    };
+}
+
 /// `locked (relation)`: what somebody else holds or awaits for themselves alone.
 macro_rules! locked {
     () => {
@@ -188,22 +216,32 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         name: "unique_indexes",
-        sql: "select i.indrelid::text, i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
+        // An expression over the whole row may show any of its columns. What an index of duplicates that is not valid finds,
+        // it finds whatever is written, when it gets an entry for the new row.
+        sql: "select i.indrelid::text, case when not i.indisvalid or i.indexprs::text like '%:varattno 0 %' \
+              or i.indpred::text like '%:varattno 0 %' then '0' else i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
               d.refobjsubid::text, ' ') from pg_catalog.pg_depend d \
               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
-              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), ''), \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), '') end, \
               (i.indisunique and i.indexprs is null and i.indpred is null and not exists (select \
               from pg_catalog.unnest(i.indclass::pg_catalog.oid[]) as o (class) where o.class >= 16384))::text \
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
     },
     CatalogQuery {
         name: "constraints",
-        // A check that is not validated may fail at any UPDATE, whatever it writes: it counts as on all columns. The last:
-        // whether rows that refer are written by DELETE, and by UPDATE, of what they refer to.
-        sql: "select k.contype::text, k.conrelid::text, \
-              case when k.contype = 'c' and not k.convalidated then '{}' else coalesce(k.conkey::text, '{}') end, \
+        // A check that is not validated, hangs on something else than the row, or names all of it (0), may fail at any
+        // UPDATE, whatever it writes: it counts as on all columns. So does a NOT NULL that is not validated, from 18 on.
+        // The last: whether rows that refer are written by DELETE, and by UPDATE, of what they refer to.
+        sql: concat!(
+            "with ",
+            unstable!(),
+            " select case k.contype when 'f' then 'f' else 'c' end, k.conrelid::text, \
+              case when k.contype <> 'f' and (not k.convalidated or 0 = any (k.conkey) or k.oid in (select u.oid from unstable u)) \
+              then '{}' else coalesce(k.conkey::text, '{}') end, \
               k.confrelid::text, coalesce(k.confkey::text, '{}'), k.confdeltype::text, k.confupdtype::text \
-              from pg_catalog.pg_constraint k where k.contype in ('f', 'c') and k.conrelid >= 16384",
+              from pg_catalog.pg_constraint k where (k.contype in ('f', 'c') or (k.contype = 'n' and not k.convalidated)) \
+              and k.conrelid >= 16384"
+        ),
     },
     CatalogQuery {
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
@@ -459,133 +497,6 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
 ];
 
-/// What changes when some table has grown or shrunk by a quarter, which no DDL says.
-pub const SIZES_QUERY: &str = "select pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(c.oid::text || ':' || \
-    pg_catalog.floor(pg_catalog.ln(greatest(c.reltuples::float8, pg_catalog.pg_stat_get_live_tuples(c.oid)::float8, 0) \
-    + 1000) / pg_catalog.ln(1.25))::text, ',' order by c.oid)::bytea), 'hex') from pg_catalog.pg_class c \
-    where c.relkind in ('r', 'm') and c.oid >= 16384 and c.relpersistence <> 't'";
-
 /// The relations of this database that somebody else holds or awaits for themselves alone, as one text value.
 pub const LOCKS_QUERY: &str =
     concat!("with ", locked!(), " select pg_catalog.string_agg(distinct relation::text, ',') from locked");
-
-/// Numbers of rows and their versions (`xmin`), in whatever order, as one number.
-macro_rules! versions {
-    ($number:literal, $from:literal) => {
-        concat!(
-            "(select pg_catalog.sum(pg_catalog.hashint8extended(",
-            $number,
-            ", xmin::text::pg_catalog.int8)) from pg_catalog.",
-            $from,
-            ")"
-        )
-    };
-}
-
-/// Three text values, of relations, of code (functions, types, operators, casts, schemas) and of views, that change when
-/// anything that [`CATALOG_QUERIES`] reads changes, statistics and temporary objects apart (a session's own it knows by its
-/// own statements). Cheap enough to ask every few seconds.
-pub const CATALOG_FINGERPRINT_QUERY: &str = concat!(
-    "with temp as (select oid from pg_catalog.pg_class where relpersistence = 't') select pg_catalog.concat_ws('/', ",
-    versions!("oid::pg_catalog.int8", "pg_class where oid >= 16384 and relpersistence <> 't'"),
-    ", ",
-    versions!(
-        "attrelid::pg_catalog.int8 * 2048 + attnum",
-        "pg_attribute where attrelid >= 16384 and attnum > 0 and attrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!("inhrelid::pg_catalog.int8", "pg_inherits"),
-    ", ",
-    versions!(
-        "indexrelid::pg_catalog.int8",
-        "pg_index where indexrelid >= 16384 and indrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_attrdef where adrelid not in (select oid from temp)"),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_policy"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_statistic_ext"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_event_trigger"),
-    "), pg_catalog.concat_ws('/', ",
-    versions!("oid::pg_catalog.int8", "pg_proc where oid >= 16384"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_type where oid >= 16384 and typrelid = 0 and typelem = 0"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_operator where oid >= 16384"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_cast where oid >= 16384"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_language"),
-    ", ",
-    // What belongs to an extension.
-    versions!(
-        "classid::pg_catalog.int8 * 4294967296 + objid::pg_catalog.int8",
-        "pg_depend where refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and deptype = 'e'"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'"
-    ),
-    ", ",
-    versions!("roleid::pg_catalog.int8 * 4294967296 + member::pg_catalog.int8", "pg_auth_members"),
-    ", (select pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(oid, rolsuper, rolinherit), 0)) \
-     from pg_catalog.pg_roles)",
-    "), ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp)"
-    )
-);
-
-/// One text value that changes when anything changes that is temporary, whosever it is.
-pub const TEMPORARY_FINGERPRINT_QUERY: &str = concat!(
-    "with temp (oids) as materialized (select array(select oid from pg_catalog.pg_class where relpersistence = 't')) \
-     select pg_catalog.concat_ws('/', ",
-    versions!("oid::pg_catalog.int8", "pg_class where relpersistence = 't'"),
-    ", ",
-    versions!(
-        "attrelid::pg_catalog.int8 * 2048 + attnum",
-        "pg_attribute where attnum > 0 and attrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "indexrelid::pg_catalog.int8",
-        "pg_index where indrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_constraint where conrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_attrdef where adrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_trigger where tgrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_rewrite where ev_class = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_namespace where nspname like 'pg\\_temp\\_%'"),
-    ")"
-);

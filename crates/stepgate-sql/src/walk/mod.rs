@@ -12,6 +12,7 @@ mod from;
 mod function;
 mod large;
 mod merge;
+mod null;
 mod operand;
 mod origin;
 mod probe;

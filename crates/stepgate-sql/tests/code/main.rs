@@ -5,6 +5,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod constraints;
 mod generated;
 mod missing;
 mod paths;
