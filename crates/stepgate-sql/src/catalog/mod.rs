@@ -354,7 +354,6 @@ impl Catalog {
         self.user_types.contains_key(name)
     }
 
-    /// Types of that name outside pg_catalog.
     /// Whether making a value of the type with this OID may run somebody's code: a domain's checks. From 12000 on they are
     /// not the server's own (access/transam.h).
     #[must_use]
@@ -362,6 +361,7 @@ impl Catalog {
         oid >= 12_000 && !self.plain_types.contains(&oid)
     }
 
+    /// Types of that name outside pg_catalog.
     pub(crate) fn user_types(&self, name: &str) -> &[UserType] {
         self.user_types.get(name).map_or(&[], Vec::as_slice)
     }
@@ -372,6 +372,11 @@ impl Catalog {
             of.runs.as_ref().and_then(|runs| runs.code.as_ref()).is_some_and(|code| code.is_empty())
         };
         self.user_types.get(name).is_some_and(|types| types.iter().all(runs_nothing))
+    }
+
+    /// Whether a column of a type of that name may have a default by it that runs code of somebody's own.
+    pub(crate) fn brings_default(&self, name: &str) -> bool {
+        self.user_types(name).iter().any(|of| of.default.is_some())
     }
 
     pub(crate) fn is_user_operator(&self, name: &str) -> bool {

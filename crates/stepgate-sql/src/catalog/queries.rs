@@ -246,7 +246,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
         // The third: whether a function or operator outside pg_catalog is among them; then what becomes of its value.
-        // The last are those of statistics, which a plan alone runs: by the functions that they call, since PostgreSQL 13
+        // A column without a default has its type's, which a domain takes over from the one that it is made of (typecmds.c,
+        // `DefineDomain`; rewriteHandler.c, `build_column_default`). The last are those of statistics, which a plan alone runs: by the functions that they call, since PostgreSQL 13
         // prints none.
         name: "write_code",
         sql: concat!(
@@ -262,14 +263,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
               cross join lateral (select a.attgenerated <> '' and exists (select from calls o where o.objid = ad.adrelid \
               and o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass) as calls) g \
-              where c.objid is not null or g.calls or ad.adbin::text like '%:funcid %' \
-              union all select k.conrelid::text, case when ",
+              where c.objid is not null or g.calls or ",
+            may_run!("ad.adbin"),
+            " union all select k.conrelid::text, case when ",
             unreadable!("k.conrelid"),
             " then '?' else coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_constraint k left join calls c on c.objid = k.oid \
               and c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
-              where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or k.conbin::text like '%:funcid %') \
-              union all select i.indrelid::text, case when ",
+              where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or ",
+            may_run!("k.conbin"),
+            ") union all select i.indrelid::text, case when ",
             unreadable!("i.indrelid"),
             " then '?' else pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
               pg_catalog.pg_get_expr(i.indpred, i.indrelid)) end, (c.objid is not null)::text, 'check' \
@@ -281,7 +284,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             " then '?' else coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_partitioned_table t left join calls c on c.objid = t.partrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null \
-              union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
+              union all select distinct a.attrelid::text, coalesce(pg_catalog.pg_get_expr(t.typdefaultbin, 0), '?'), \
+              (c.objid is not null)::text, 'default' from pg_catalog.pg_type t left join calls c on c.objid = t.oid \
+              and c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass \
+              join pg_catalog.pg_attribute a on a.atttypid = t.oid and a.attnum > 0 and not a.attisdropped and not a.atthasdef \
+              join pg_catalog.pg_class r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'f') and r.oid >= 16384 \
+              where t.typdefaultbin is not null and (c.objid is not null or ",
+            may_run!("t.typdefaultbin"),
+            ") union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
               'true', 'planned' from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
               and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
               left join pg_catalog.pg_operator o on o.oid = d.refobjid \
@@ -292,7 +302,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // A column of a relation, or else a function that is called.
+        // A column of a relation, or else a function that is called, or a type outside pg_catalog.
         name: "policies",
         sql: concat!(
             "select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
@@ -303,11 +313,13 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               when 'pg_catalog.pg_operator'::pg_catalog.regclass then (select ",
             runs!("o.oprcode"),
             " \
-              from pg_catalog.pg_operator o where o.oid = d.refobjid) else '0' end \
-              from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
+              from pg_catalog.pg_operator o where o.oid = d.refobjid) else '0' end, \
+              (case when d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 12000 then d.refobjid \
+              else 0 end)::text from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
               where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
-              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)"
+              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, \
+              'pg_catalog.pg_type'::pg_catalog.regclass)"
         ),
     },
     CatalogQuery { name: "functions_version", sql: concat!("select ", functions_version!()) },
@@ -413,17 +425,22 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         // The fourth: whether making a value of it runs what is not known. Input functions are the server's or an
-        // extension's C: no other language takes a cstring.
+        // extension's C: no other language takes a cstring. Then its default, and whether that calls somebody's function.
         name: "types",
         sql: concat!(
             "with recursive ",
+            calls!(),
+            ", ",
             parts!(),
             ", opaque (type) as (select t.oid from pg_catalog.pg_type t \
               left join pg_catalog.pg_range r on r.rngtypid = t.oid where t.oid >= 12000 \
               and (t.typtype = 'p' or coalesce(r.rngcanonical::pg_catalog.oid, 0) <> 0) \
               union select p.whole from opaque o join parts p on p.part = o.type) \
               select t.oid::text, n.nspname::text, t.typname::text, \
-              (t.oid in (select type from opaque))::text from pg_catalog.pg_type t \
+              (t.oid in (select type from opaque))::text, case when t.typdefaultbin is null then '' \
+              else coalesce(pg_catalog.pg_get_expr(t.typdefaultbin, 0), '?') end, (t.typdefaultbin is not null \
+              and exists (select from calls c where c.objid = t.oid \
+              and c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass))::text from pg_catalog.pg_type t \
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname not in ('pg_catalog', 'pg_toast')"
         ),
     },

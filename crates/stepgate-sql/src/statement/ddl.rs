@@ -247,8 +247,13 @@ fn is_serial(of: &TypeName) -> bool {
 
 /// One of the server's types, or one whose values no function of somebody's checks.
 fn is_known_type(of: &TypeName, catalog: &Catalog) -> bool {
-    let name = of.names().iter().filter_map(|it| it.sval()).next_back();
-    is_plain_type(of, catalog) || is_serial(of) || name.is_some_and(|name| catalog.is_unchecked_type(name))
+    let is_unchecked = || type_name(of).is_some_and(|name| catalog.is_unchecked_type(name));
+    is_plain_type(of, catalog) || is_serial(of) || is_unchecked()
+}
+
+/// Without its schema.
+fn type_name(of: &TypeName) -> Option<&str> {
+    of.names().iter().filter_map(|it| it.sval()).next_back()
 }
 
 fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
@@ -391,7 +396,10 @@ fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts:
     let Context { catalog, session, .. } = context;
     new_column(column, catalog)?;
     // Others may have checks that are run for the rows there are.
-    none(!is_known_type(column.type_name()?, catalog))?;
+    let of = column.type_name()?;
+    none(!is_known_type(of, catalog))?;
+    // All of them get their type's default.
+    none(type_name(of).is_some_and(|name| catalog.brings_default(name)))?;
     for constraint in column.constraints() {
         let Node::Constraint(constraint) = constraint else { return None };
         match constraint.contype {
