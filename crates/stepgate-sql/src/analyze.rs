@@ -43,7 +43,14 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
     let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
-    stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+    let mut all =
+        stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)]);
+    // What is not known may have literals that are checked when they are parsed.
+    if catalog.checks_literals() {
+        let unknown = all.iter_mut().filter(|facts| facts.certainty == Certainty::Unknown);
+        unknown.for_each(|facts| facts.parsing_reads = true);
+    }
+    all
 }
 
 /// The facts of each statement of a function's body; one that is unknown if it cannot be read.

@@ -54,6 +54,7 @@ impl Code<'_> {
 /// Loads all code. Relations, columns and names of functions are there already.
 pub(super) fn load<'a>(loader: &mut Loader, answers: &Answers<'a>) -> Result<Code<'a>, CatalogError> {
     let checks = checks(&loader.catalog, answers)?;
+    loader.catalog.checks_literals = checks.values().any(|code| !code.is_empty());
     let routines = routines(&mut loader.catalog, answers, &checks)?;
     operators_and_casts(&mut loader.catalog, answers, &routines)?;
     let opaque = types(&mut loader.catalog, answers, &checks)?;
@@ -108,10 +109,11 @@ fn routines<'a>(
         let (function, pins_path) = (name.to_owned(), truth(own_path));
         let body =
             text.map(|text| Arc::new(Body { text, path, function, arguments, pins_path, ..Body::default() }));
+        let mut on_literal = Gathered::default();
+        on_literal.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
+        let on_literal = on_literal.into_bodies();
         let code = body.map(|body| {
-            let mut code = Gathered::default();
-            code.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
-            let mut code = code.into_bodies();
+            let mut code = on_literal.clone();
             if pins_path {
                 // What it returns is checked while it runs.
                 let within: Vec<_> = code.iter().map(Body::pinned).collect();
@@ -132,7 +134,7 @@ fn routines<'a>(
             None => code,
         };
         let goes_on = aggregates.contains_key(oid);
-        let routine = Arc::new(Routine { returns_set: truth(returns_set), goes_on, code });
+        let routine = Arc::new(Routine { returns_set: truth(returns_set), goes_on, code, on_literal });
         if let Ok(oid) = oid.parse() {
             catalog.routine_names.insert(oid, (schema.into(), name.into()));
         }

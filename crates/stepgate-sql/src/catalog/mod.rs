@@ -79,6 +79,8 @@ pub struct Catalog {
     casts: Vec<Arc<Routine>>,
     /// Types outside pg_catalog, row types included, by name.
     user_types: HashMap<String, Vec<UserType>>,
+    /// Making a value of some of them runs somebody's code.
+    checks_literals: bool,
     /// OIDs of those of which making a value runs nothing of somebody's own.
     plain_types: HashSet<u32>,
     /// Every name that may be shown, besides those of functions: relations, columns, schemas, types.
@@ -377,6 +379,11 @@ impl Catalog {
     /// Whether a column of a type of that name may have a default by it that runs code of somebody's own.
     pub(crate) fn brings_default(&self, name: &str) -> bool {
         self.user_types(name).iter().any(|of| of.default.is_some())
+    }
+
+    /// Whether reading a literal as a value of some type runs somebody's code, which the server does when it parses.
+    pub(crate) const fn checks_literals(&self) -> bool {
+        self.checks_literals
     }
 
     pub(crate) fn is_user_operator(&self, name: &str) -> bool {

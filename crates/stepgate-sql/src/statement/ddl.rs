@@ -149,7 +149,10 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         && table.partspec().is_none()
         && table.partbound().is_none();
     let all_known = table.table_elts().iter().all(|it| is_known_column(it, catalog));
-    none(!all_known && table.table_elts().iter().any(has_expression))?;
+    let has_expression = table.table_elts().iter().any(has_expression);
+    none(!all_known && has_expression)?;
+    // Literals may be compared with columns that others bring, and become values of their types.
+    none(has_expression && catalog.checks_literals() && takes_columns(table))?;
     let mut columns = Vec::new();
     for element in table.table_elts() {
         match element {
@@ -179,6 +182,14 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         columns,
         holds: Some(Vec::new()),
     }))
+}
+
+/// Whether it has columns of other tables or of a type.
+fn takes_columns(table: &CreateStmt) -> bool {
+    let is_like = |element: Node<'_>| matches!(element, Node::TableLikeClause(_));
+    !table.inh_relations().is_empty()
+        || table.of_typename().is_some()
+        || table.table_elts().iter().any(is_like)
 }
 
 /// CREATE TABLE … PARTITION OF: the default partition is scanned for rows that belong into the new one, by what the table
@@ -343,8 +354,10 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
             Node::ColumnDef(it) => add_column(table, it, context, facts),
             _ => None,
         },
+        AlterTableType::AT_ColumnDefault if matches!(command.def(), Node::None) => Some(()),
         AlterTableType::AT_ColumnDefault => {
-            none(!matches!(command.def(), Node::None) && !runs_nothing(command.def(), catalog))
+            walk::reads_literals(table, context, facts);
+            none(!runs_nothing(command.def(), catalog))
         }
         AlterTableType::AT_SetNotNull => {
             walk::scan(table, &[command.name()?.to_owned()], catalog, context.session, facts);

@@ -191,6 +191,13 @@ pub(crate) fn converts(
     walker.finish(facts);
 }
 
+/// Adds what a command does that reads literals as values of a relation's columns, and nothing else of it.
+pub(crate) fn reads_literals(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.reads_literals(name);
+    walker.finish(facts);
+}
+
 /// Adds what a command does that may write a relation anew: it runs the functions of its indexes and defaults.
 pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts) {
     let mut walker = Walker::new(context.catalog, context.session);
@@ -249,6 +256,8 @@ struct Walker<'c> {
     budget: Budget,
     /// Code of somebody's own that runs.
     called: HashMap<Cause, Vec<Arc<Body>>>,
+    /// What literals may run when they are parsed, by the routines that they may be given to.
+    parsed: Vec<Arc<Body>>,
     /// Some code may be given what it returned before.
     goes_on: bool,
     /// It is run, and not only planned.
@@ -292,6 +301,7 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
+            parsed: Vec::new(),
             goes_on: false,
             executes: true,
             budget: Budget::default(),

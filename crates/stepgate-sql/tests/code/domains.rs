@@ -121,3 +121,92 @@ fn a_policy_that_makes_a_value_of_an_opaque_type_is_not_known() {
     cluster.load("shop", ddl).expect("a range type");
     check(&[("select id from by_opaque", "?"), ("select id from plain", "")], &snapshot(&cluster, "shop"));
 }
+
+/// Ways to have a literal parsed as an array or row of domains.
+const PARSING: &str = r#"
+    create table lists (id int, a known[]);
+    create function takes(a known[]) returns int language sql as 'select 1';
+    create function takes_slow(a known[]) returns int language plpgsql as 'begin return 1; end';
+    create function gives() returns known[] language sql as 'select null::public.known[]';
+    create function alike(known[], known[]) returns boolean language sql as 'select true';
+    create operator @=@ (leftarg = known[], rightarg = known[], function = alike);
+    create view array_view as select id, array[note]::known[] as a from plain;
+    create view over_lists as select id, a from lists;
+    create procedure proceeds(a known[]) language sql as 'select 1';
+    create type holder as (a known[]);
+"#;
+
+#[test]
+fn whatever_may_have_a_checked_literal_parsed_says_so() {
+    let (cluster, _) = shop();
+    cluster.load("shop", PARSING).expect("code");
+    let catalog = snapshot(&cluster, "shop");
+    for (sql, reads) in [
+        ("select takes('{x}')", true),
+        ("select takes(a => '{x}')", true),
+        ("select takes_slow('{x}')", true),
+        ("select gives() || '{x}'", true),
+        ("select array_cat(gives(), '{x}')", true),
+        ("select 1 from (select gives() as a) q where a = '{x}'", true),
+        ("select '{x}' operator(public.@=@) null", true),
+        ("select id from array_view where a = '{x}'", true),
+        ("select id from over_lists where a = '{x}'", true),
+        ("call proceeds('{x}')", true),
+        ("call missing('{x}'::public.known[])", true),
+        ("select missing('{x}'::known[])", true),
+        ("select missing_column, '{x}'::known[] from plain", true),
+        ("explain select takes('{x}')", true),
+        ("declare c cursor for select takes('{x}')", true),
+        ("create temp table made as select takes('{x}')", true),
+        ("do $$ begin end $$", true),
+        ("select from )", true),
+        ("select id from plain where note = '{x}'", false),
+        ("insert into plain values (1, '{x}')", false),
+        ("select lower('X')", false),
+        // It does read, and not by being parsed.
+        ("select first()", false),
+    ] {
+        let all = facts(sql, &catalog);
+        assert_eq!(all[0].parsing_reads, reads, "{sql}: {:?}", all[0].reasons);
+    }
+}
+
+/// What is made at once is parsed at once.
+#[test]
+fn ddl_that_has_a_checked_literal_parsed_is_not_taken_for_one_that_runs_nothing() {
+    let (cluster, _) = shop();
+    cluster.load("shop", PARSING).expect("code");
+    for attack in [
+        "create function pg_temp.q() returns int language sql as $$ select array_length('{BBB}'::public.known[], 1) $$",
+        "create function pg_temp.q(a public.known[] default '{BBB}') returns int language plpgsql as 'begin return 1; end'",
+        "alter table lists alter column a set default '{BBB}'",
+        "create table typed of holder (a default '{BBB}')",
+        "create table heir (check (a <> '{BBB}')) inherits (lists)",
+        "create table alike (like lists, check (a <> '{BBB}'))",
+    ] {
+        let failed = cluster.psql("shop", attack).expect_err(attack).to_string();
+        assert!(failed.contains("known_check"), "{attack}: {failed}");
+        let [facts] = facts(attack, &snapshot(&cluster, "shop")).try_into().expect("one statement");
+        assert!(facts.certainty == Certainty::Unknown || !guarded(&facts).is_empty(), "{attack}");
+    }
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        ("alter table lists alter column a set default '{x}'", "people.email"),
+        ("alter table unheard_of alter column a set default '{x}'", "?"),
+        ("alter table unheard_of alter column a drop default", ""),
+        ("alter table plain alter column note set default 'x'", ""),
+        ("create function f(a text default 'x') returns int language sql as 'select 1'", "?"),
+        ("create function f(a text) returns int language plpgsql as 'begin return 1; end'", ""),
+        ("create table heir (check (note <> 'x')) inherits (plain)", "?"),
+        ("create table heir () inherits (plain)", ""),
+    ];
+    check(&cases, &catalog);
+    // Where nothing checks, nothing is doubted.
+    cluster.load("shop", "drop domain known cascade; drop domain tag cascade").expect("DDL");
+    let cases = [
+        ("create function f(a text default 'x') returns int language sql as 'select 1'", ""),
+        ("alter table unheard_of alter column a set default '{x}'", ""),
+        ("create table heir (check (note <> 'x')) inherits (plain)", ""),
+    ];
+    check(&cases, &snapshot(&cluster, "shop"));
+}
