@@ -58,7 +58,11 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = concat!(
     "), pg_catalog.concat_ws('/', ",
     versions!("oid::pg_catalog.int8", "pg_proc where oid >= 16384"),
     ", ",
-    versions!("oid::pg_catalog.int8", "pg_type where oid >= 16384 and typrelid = 0 and typelem = 0"),
+    // Up to 13, a domain of arrays has their elements' type.
+    versions!(
+        "oid::pg_catalog.int8",
+        "pg_type where oid >= 16384 and typrelid = 0 and (typelem = 0 or typtype = 'd')"
+    ),
     ", ",
     versions!("oid::pg_catalog.int8", "pg_operator where oid >= 16384"),
     ", ",
