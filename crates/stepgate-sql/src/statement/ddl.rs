@@ -356,7 +356,9 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
         },
         AlterTableType::AT_ColumnDefault if matches!(command.def(), Node::None) => Some(()),
         AlterTableType::AT_ColumnDefault => {
-            walk::reads_literals(table, context, facts);
+            if routine::quotes(command.def()) {
+                walk::reads_literals(table, context, facts);
+            }
             none(!runs_nothing(command.def(), catalog))
         }
         AlterTableType::AT_SetNotNull => {

@@ -160,9 +160,15 @@ fn whatever_may_have_a_checked_literal_parsed_says_so() {
         ("create temp table made as select takes('{x}')", true),
         ("do $$ begin end $$", true),
         ("select from )", true),
+        ("do 'begin end'", true),
         ("select id from plain where note = '{x}'", false),
         ("insert into plain values (1, '{x}')", false),
         ("select lower('X')", false),
+        // Values that come with the Bind are checked then.
+        ("select takes($1)", false),
+        ("select id from array_view where a = $1", false),
+        ("select missing($1)", false),
+        ("call proceeds($1)", false),
         // It does read, and not by being parsed.
         ("select first()", false),
     ] {
@@ -194,9 +200,23 @@ fn ddl_that_has_a_checked_literal_parsed_is_not_taken_for_one_that_runs_nothing(
         ("alter table lists alter column a set default '{x}'", "people.email"),
         ("alter table unheard_of alter column a set default '{x}'", "?"),
         ("alter table unheard_of alter column a drop default", ""),
+        ("alter table unheard_of alter column a set default 7", ""),
         ("alter table plain alter column note set default 'x'", ""),
         ("create function f(a text default 'x') returns int language sql as 'select 1'", "?"),
-        ("create function f(a text) returns int language plpgsql as 'begin return 1; end'", ""),
+        ("create function f() returns text language sql as $$ select 'x' $$", "?"),
+        ("create function f() returns text begin atomic select 'x'; end", "?"),
+        ("create function f() returns text return 'x'", "?"),
+        ("create function f() returns text language sql as 'select $$x$$'", "?"),
+        (
+            "create function f(a int default 7) returns int language sql as 'select id from public.plain where id = a'",
+            "",
+        ),
+        (
+            "create function f(a int default 7) returns int begin atomic select id from plain where id = a; end",
+            "",
+        ),
+        ("create function f(a int) returns int return a + 1", ""),
+        ("create function f(a text) returns text language plpgsql as $$ begin return 'x'; end $$", ""),
         ("create table heir (check (note <> 'x')) inherits (plain)", "?"),
         ("create table heir () inherits (plain)", ""),
     ];
