@@ -306,7 +306,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass \
               join pg_catalog.pg_attribute a on a.atttypid = t.oid and a.attnum > 0 and not a.attisdropped and not a.atthasdef \
               join pg_catalog.pg_class r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'f') and r.oid >= 16384 \
-              where t.typdefaultbin is not null and (c.objid is not null or ",
+              where t.typdefaultbin is not null and t.oid >= 16384 and (c.objid is not null or ",
             may_run!("t.typdefaultbin"),
             ") union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
               'true', 'planned' from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
@@ -452,8 +452,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and (t.typtype = 'p' or coalesce(r.rngcanonical::pg_catalog.oid, 0) <> 0) \
               union select p.whole from opaque o join parts p on p.part = o.type) \
               select t.oid::text, n.nspname::text, t.typname::text, \
-              (t.oid in (select type from opaque))::text, case when t.typdefaultbin is null then '' \
-              else coalesce(pg_catalog.pg_get_expr(t.typdefaultbin, 0), '?') end, (case when t.typdefaultbin is null then false \
+              (t.oid in (select type from opaque))::text, case when t.typdefaultbin is null or t.oid < 16384 then '' \
+              else coalesce(pg_catalog.pg_get_expr(t.typdefaultbin, 0), '?') end, (case when t.typdefaultbin is null or t.oid < 16384 then false \
               else exists (select from pg_catalog.pg_depend d where d.objid = t.oid \
               and d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 16384 and d.refclassid in \
               ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)) end)::text from pg_catalog.pg_type t \
