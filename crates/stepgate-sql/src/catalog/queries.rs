@@ -264,7 +264,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
         // The third: whether a function or operator outside pg_catalog is among them; then what becomes of its value.
         // A column without a default has its type's, which a domain takes over from the one that it is made of (typecmds.c,
-        // `DefineDomain`; rewriteHandler.c, `build_column_default`). The last are those of statistics, which a plan alone runs: by the functions that they call, since PostgreSQL 13
+        // `DefineDomain`; rewriteHandler.c, `build_column_default`). The last are those of statistics, which a plan and
+        // ANALYZE alone run: by the functions that they call and the types of which they make values, since PostgreSQL 13
         // prints none.
         name: "write_code",
         sql: concat!(
@@ -315,7 +316,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
               join pg_catalog.pg_proc p on p.oid = coalesce(o.oprcode::pg_catalog.oid, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid end) \
-              join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384"
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384 \
+              union all select e.stxrelid::text, 'null::' || pg_catalog.format_type(d.refobjid, null), 'true', 'planned' \
+              from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
+              and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
+              and d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 16384 \
+              join pg_catalog.pg_type t on t.oid = d.refobjid and t.typtype <> 'e'"
         ),
     },
     CatalogQuery {

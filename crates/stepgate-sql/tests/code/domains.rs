@@ -29,6 +29,9 @@ const SCHEMA: &str = r#"
     create table by_generated (id int, t text generated always as ((id::text)::known) stored);
     create table by_policy (id int, t text); alter table by_policy enable row level security;
     create policy p on by_policy using ((t::known) is not null);
+    create table by_statistics (id int, t text); create statistics of_domain on id, (t::known) from by_statistics;
+    create table by_enum (id int, t text); create type mood as enum ('on');
+    create statistics of_enum on id, (t::mood) from by_enum;
     create table by_opaque (id int, t text); alter table by_opaque enable row level security;
 "#;
 
@@ -108,6 +111,10 @@ fn an_expression_that_makes_a_domains_value_checks_it_though_it_calls_nothing() 
         ("insert into by_generated values (1)", "people.email"),
         ("select id from by_policy", "people.email"),
         ("update by_policy set id = 1", "people.email"),
+        ("analyze by_statistics", "?"),
+        ("analyze", "?"),
+        ("analyze by_enum", ""),
+        ("select id from by_enum", ""),
     ];
     check(&cases, &catalog);
 }
