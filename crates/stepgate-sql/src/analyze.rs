@@ -43,7 +43,9 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
     let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
-    stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+    stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| {
+        vec![Facts { parsing_reads: catalog.checks_literals(), ..Facts::unreadable(code) }]
+    })
 }
 
 /// The facts of each statement of a function's body; one that is unknown if it cannot be read.
@@ -107,9 +109,18 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         budget.spend(1 + facts.columns.len() + 4 * stores);
         let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
+        facts.parsing_reads = may_read_when_parsed(&facts, tokens, catalog);
         all.push(facts);
     }
     Ok(all)
+}
+
+/// Whether parsing a statement may read data: by literals in quotes alone, of which one that is not understood may have
+/// any.
+fn may_read_when_parsed(facts: &Facts, tokens: &[Token<'_>], catalog: &Catalog) -> bool {
+    let is_unknown = facts.certainty == Certainty::Unknown;
+    let is_literal = |token: &Token<'_>| matches!(token.kind, TokenKind::Text(_));
+    (facts.parsing_reads || (is_unknown && catalog.checks_literals())) && tokens.iter().any(is_literal)
 }
 
 /// Our statements with PostgreSQL's, if both readings have the same ones: as many, at the same places, with semicolons

@@ -89,7 +89,7 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      pg_get_replica_identity_index pg_get_wal_replay_pause_state pg_identify_object_as_address \
      pg_is_wal_replay_paused pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp \
      pg_listening_channels pg_relation_filenode pg_relation_filepath pg_relation_is_updatable \
-     pg_sequence_parameters pg_settings_get_flags pg_sleep \
+     pg_sequence_parameters pg_settings_get_flags pg_show_all_settings pg_sleep \
      pg_trigger_depth polygon textanycat textsend time time_in time_out timedate_pl timestamp_cmp_timestamptz \
      timestamp_eq_timestamptz timestamp_ge_timestamptz timestamp_gt_timestamptz timestamp_le_timestamptz \
      timestamp_lt_timestamptz timestamp_ne_timestamptz timestamp_in timestamp_out timestamptz_cmp_date \
@@ -121,7 +121,8 @@ static SET_RETURNING: Words = LazyLock::new(|| {
     "generate_series generate_subscripts unnest json_array_elements json_array_elements_text json_each \
      json_each_text json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each \
      jsonb_each_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz json_to_recordset jsonb_to_recordset regexp_matches regexp_split_to_table string_to_table \
-     aclexplode pg_get_keywords pg_listening_channels pg_options_to_table pg_partition_ancestors pg_partition_tree"
+     aclexplode pg_get_keywords pg_listening_channels pg_options_to_table pg_partition_ancestors pg_partition_tree \
+     pg_show_all_settings"
         .split_ascii_whitespace()
         .collect()
 });
@@ -136,17 +137,18 @@ static AGGREGATES: Words = LazyLock::new(|| {
 });
 
 /// Relations of pg_catalog that hold definitions only: no rows of users' tables, no samples of them, no
-/// other session's statements, no secrets. The `pg_stat` views among them count scans, rows and blocks.
+/// other session's statements, no secrets. The `pg_stat` views among them count scans, rows, blocks and calls.
 static HARMLESS_RELATIONS: Words = LazyLock::new(|| {
     "pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extension_versions \
-     pg_available_extensions pg_cast pg_class pg_collation pg_constraint pg_conversion pg_database \
+     pg_available_extensions pg_cast pg_class pg_collation pg_config pg_constraint pg_conversion pg_database \
      pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension \
      pg_foreign_data_wrapper pg_foreign_server pg_foreign_table pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_locks pg_matviews \
      pg_namespace pg_opclass pg_operator pg_opfamily pg_partitioned_table pg_policies pg_policy pg_proc \
-     pg_publication pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_rewrite \
+     pg_publication pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_replication_slots pg_rewrite \
      pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_sequences pg_settings pg_shdepend \
-     pg_stat_activity pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter pg_stat_database pg_stat_sys_indexes \
-     pg_stat_sys_tables pg_stat_user_indexes pg_stat_user_tables pg_statio_all_indexes pg_statio_all_tables \
+     pg_stat_activity pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter pg_stat_database pg_stat_gssapi pg_stat_slru pg_stat_ssl pg_stat_sys_indexes \
+     pg_stat_sys_tables pg_stat_user_functions pg_stat_user_indexes pg_stat_user_tables pg_stat_wal pg_statio_all_indexes \
+     pg_statio_all_sequences pg_statio_all_tables \
      pg_statio_user_indexes pg_statio_user_tables \
      pg_shdescription pg_shseclabel pg_statistic_ext pg_subscription pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names \
      pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type \
@@ -302,12 +304,34 @@ pub(crate) fn harmless_relation(name: &str) -> bool {
 /// The column of pg_catalog that has values of others: those that rows from before ADD COLUMN … DEFAULT show.
 pub(crate) const MISSING_VALUES: (&str, &str) = ("pg_attribute", "attmissingval");
 
-/// Columns of such a relation that are not: statements and addresses of others, passwords.
-pub(crate) fn secret_columns(name: &str) -> &'static [&'static str] {
+/// Columns of such a relation that are not harmless: statements and addresses of others, and who they are, passwords.
+enum Secrets {
+    Of(&'static [&'static str]),
+    /// Only how many rows it has is no secret.
+    All,
+}
+
+fn secrets(name: &str) -> Secrets {
     match name {
-        "pg_stat_activity" => &["query", "application_name", "client_addr", "client_hostname"],
-        "pg_subscription" => &["subconninfo"],
-        _ => &[],
+        "pg_replication_slots" => Secrets::All,
+        "pg_stat_activity" => Secrets::Of(&["query", "application_name", "client_addr", "client_hostname"]),
+        "pg_stat_gssapi" => Secrets::Of(&["principal"]),
+        "pg_stat_ssl" => Secrets::Of(&["client_dn", "client_serial", "issuer_dn"]),
+        "pg_subscription" => Secrets::Of(&["subconninfo"]),
+        _ => Secrets::Of(&[]),
+    }
+}
+
+/// Whether a harmless relation of pg_catalog has columns that are not.
+pub(crate) fn has_secrets(relation: &str) -> bool {
+    !matches!(secrets(relation), Secrets::Of([]))
+}
+
+/// Whether that column is one of them.
+pub(crate) fn is_secret(relation: &str, column: &str) -> bool {
+    match secrets(relation) {
+        Secrets::Of(columns) => columns.contains(&column),
+        Secrets::All => true,
     }
 }
 
@@ -351,6 +375,25 @@ pub(crate) fn function_columns(name: &str) -> Option<&'static [&'static str]> {
         "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text" => &["key", "value"],
         "aclexplode" => &["grantor", "grantee", "privilege_type", "is_grantable"],
         "pg_options_to_table" => &["option_name", "option_value"],
+        "pg_show_all_settings" => &[
+            "name",
+            "setting",
+            "unit",
+            "category",
+            "short_desc",
+            "extra_desc",
+            "context",
+            "vartype",
+            "source",
+            "min_val",
+            "max_val",
+            "enumvals",
+            "boot_val",
+            "reset_val",
+            "sourcefile",
+            "sourceline",
+            "pending_restart",
+        ],
         "pg_partition_tree" => &["relid", "parentrelid", "isleaf", "level"],
         _ => return None,
     })
@@ -415,13 +458,18 @@ mod tests {
             "pg_cursors",
             "pg_file_settings",
             "pg_hba_file_rules",
-            "pg_replication_slots",
+            "pg_stat_replication",
+            "pg_stat_subscription",
+            "pg_stat_wal_receiver",
+            "pg_stat_progress_copy",
             "pg_stat_statements",
         ] {
             assert!(!harmless_relation(name), "{name}");
         }
-        for name in ["pg_stat_activity", "pg_subscription"] {
-            assert!(!secret_columns(name).is_empty(), "{name}");
+        for name in
+            ["pg_replication_slots", "pg_stat_activity", "pg_stat_gssapi", "pg_stat_ssl", "pg_subscription"]
+        {
+            assert!(harmless_relation(name) && has_secrets(name), "{name}");
         }
     }
 }

@@ -60,6 +60,9 @@ fn said(catalog: &Catalog) -> Vec<Facts> {
         "create table fresh (m dom)",
         "insert into of_domain values ('x')",
         "analyze t",
+        "insert into of_default (id) values (1) returning t",
+        "select takes('{1}')",
+        "update dated set b = 'x'",
     ];
     sql.iter().flat_map(|sql| stepgate_sql::analyze(sql.as_bytes(), catalog, &session())).collect()
 }
@@ -70,8 +73,12 @@ fn the_last_of_its_kind_that_is_gone_is_gone_from_what_is_known() {
         "create table keyed (id text primary key); create function touch() returns trigger language plpgsql as \
          $$ begin new.b := new.a; return new; end $$; create function f(x text) returns text language sql as 'select x'; \
          create function stamp() returns text language sql as $$ select 's' $$; \
+         create table kept (id int); create function get() returns int language sql as 'select id from public.kept'; \
+         create function of(n int) returns boolean language sql as 'select exists (select from public.kept where id = n)'; \
          create operator === (leftarg = text, rightarg = text, function = pg_catalog.texteq); \
-         create domain dom as text check (value <> ''); create table of_domain (m dom); create type mood as enum ('a'); \
+         create domain dom as text default stamp() check (value <> ''); create domain sum as int default get() check (of(value)); create table of_domain (m dom); \
+         create table of_default (id int, t sum); create function takes(a sum[]) returns int language sql as 'select 1'; \
+         create table dated (at timestamptz check (at > now()), b text); create type mood as enum ('a'); \
          create table t (id int, a text default stamp() check (a <> ''), b text references keyed on update cascade, \
          g text generated always as (a) stored, unique (a)); create view v as select a, b from t; \
          create trigger touches before update on t for each row execute function touch(); \
@@ -82,6 +89,9 @@ fn the_last_of_its_kind_that_is_gone_is_gone_from_what_is_known() {
     );
     let mut before = said(&known);
     for (removal, is_seen) in [
+        ("alter domain sum drop default", true),
+        ("alter domain sum drop constraint sum_check", true),
+        ("alter table dated drop constraint dated_at_check", true),
         ("drop policy mine on t", true),
         ("drop trigger touches on t", true),
         ("drop rule nothing on t", true),

@@ -17,12 +17,14 @@ pub(crate) struct UserType {
     pub(crate) schema: String,
     /// What making a value of it runs; `None` where that is not known.
     pub(crate) runs: Option<Arc<Routine>>,
+    /// Its default, where that runs something of somebody's own: a column without one of its own has it.
+    pub(crate) default: Option<Arc<Body>>,
 }
 
 impl UserType {
     /// A type of which nothing is known but that it is there.
     pub(super) fn unknown(schema: &str) -> Self {
-        Self { schema: schema.to_owned(), runs: None }
+        Self { schema: schema.to_owned(), runs: None, default: None }
     }
 }
 
@@ -34,16 +36,32 @@ pub(super) type Routines<'a> = HashMap<&'a str, Arc<Routine>>;
 
 type Row<'a> = Result<[&'a str; 10], CatalogError>;
 
+/// What policies may run, by OIDs.
+pub(super) struct Code<'a> {
+    pub(super) routines: Routines<'a>,
+    checks: Checks<'a>,
+    /// Types of which making a value runs what is not known.
+    opaque: HashSet<&'a str>,
+}
+
+impl Code<'_> {
+    /// What making a value of a type runs; `None` where that is not known.
+    pub(super) fn of_type(&self, oid: &str) -> Option<&[Arc<Body>]> {
+        (!self.opaque.contains(oid)).then(|| self.checks.get(oid).map_or(&[][..], Vec::as_slice))
+    }
+}
+
 /// Loads all code. Relations, columns and names of functions are there already.
-pub(super) fn load<'a>(loader: &mut Loader, answers: &Answers<'a>) -> Result<Routines<'a>, CatalogError> {
+pub(super) fn load<'a>(loader: &mut Loader, answers: &Answers<'a>) -> Result<Code<'a>, CatalogError> {
     let checks = checks(&loader.catalog, answers)?;
+    loader.catalog.checks_literals = checks.values().any(|code| !code.is_empty());
     let routines = routines(&mut loader.catalog, answers, &checks)?;
     operators_and_casts(&mut loader.catalog, answers, &routines)?;
-    types(&mut loader.catalog, answers, &checks)?;
+    let opaque = types(&mut loader.catalog, answers, &checks)?;
     on_write(loader, answers, &checks)?;
     ranges(loader, answers, &routines)?;
     triggers(loader, answers)?;
-    Ok(routines)
+    Ok(Code { routines, checks, opaque })
 }
 
 fn checks<'a>(catalog: &Catalog, answers: &Answers<'a>) -> Result<Checks<'a>, CatalogError> {
@@ -91,10 +109,11 @@ fn routines<'a>(
         let (function, pins_path) = (name.to_owned(), truth(own_path));
         let body =
             text.map(|text| Arc::new(Body { text, path, function, arguments, pins_path, ..Body::default() }));
+        let mut on_literal = Gathered::default();
+        on_literal.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
+        let on_literal = on_literal.into_bodies();
         let code = body.map(|body| {
-            let mut code = Gathered::default();
-            code.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
-            let mut code = code.into_bodies();
+            let mut code = on_literal.clone();
             if pins_path {
                 // What it returns is checked while it runs.
                 let within: Vec<_> = code.iter().map(Body::pinned).collect();
@@ -115,7 +134,7 @@ fn routines<'a>(
             None => code,
         };
         let goes_on = aggregates.contains_key(oid);
-        let routine = Arc::new(Routine { returns_set: truth(returns_set), goes_on, code });
+        let routine = Arc::new(Routine { returns_set: truth(returns_set), goes_on, code, on_literal });
         if let Ok(oid) = oid.parse() {
             catalog.routine_names.insert(oid, (schema.into(), name.into()));
         }
@@ -148,20 +167,29 @@ fn operators_and_casts(
     Ok(())
 }
 
-fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
-    for row in answers.rows::<4>("types")? {
-        let [oid, schema, name, opaque] = row?;
+/// Adds them. Says which are opaque.
+fn types<'a>(
+    catalog: &mut Catalog,
+    answers: &Answers<'a>,
+    checks: &Checks<'_>,
+) -> Result<HashSet<&'a str>, CatalogError> {
+    let mut all_opaque = HashSet::new();
+    for row in answers.rows::<6>("types")? {
+        let [oid, schema, name, opaque, default, calls] = row?;
+        let has_plain_default = default.is_empty() || (!truth(calls) && is_plain(default, catalog));
         let code = checks.get(oid).cloned().unwrap_or_default();
+        all_opaque.extend(truth(opaque).then_some(oid));
         if let (false, true, Ok(oid)) = (truth(opaque), code.is_empty(), oid.parse()) {
             catalog.plain_types.insert(oid);
         }
         let of = UserType {
             schema: schema.to_owned(),
             runs: (!truth(opaque)).then(|| Arc::new(Routine::of(code))),
+            default: (!has_plain_default).then(|| Routine::expression(default, Vec::new())),
         };
         catalog.user_types.entry(name.to_owned()).or_default().push(of);
     }
-    Ok(())
+    Ok(all_opaque)
 }
 
 /// What writing relations runs.

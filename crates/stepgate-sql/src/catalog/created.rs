@@ -63,6 +63,10 @@ impl Catalog {
             let code = types.filter_map(|runs| runs.code.as_deref()).flatten();
             Body::merge(&mut relation.on_check, code);
             relation.on_read = relation.on_check.clone();
+            relation.on_literal = relation.on_check.clone();
+            // Those that have a default bring it with them.
+            let defaults = self.user_types.values().flatten().filter_map(|of| of.default.as_ref());
+            Body::merge(&mut relation.on_write, defaults);
         }
         for (at, column) in columns.iter().enumerate() {
             let number = i32::try_from(at).ok()?.saturating_add(1);

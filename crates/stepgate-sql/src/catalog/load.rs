@@ -55,10 +55,10 @@ impl Catalog {
         loader.families(&answers)?;
         loader.constraints(&answers)?;
         loader.functions(&answers, known)?;
-        let routines = code::load(&mut loader, &answers)?;
+        let code = code::load(&mut loader, &answers)?;
         loader.share_code_with_families();
         loader.views(&answers, before)?;
-        loader.policies(&answers, &routines)?;
+        loader.policies(&answers, &code)?;
         loader.event_triggers(&answers)?;
         loader.policies_beneath_views();
         loader.server(&answers)?;
@@ -316,16 +316,19 @@ impl Loader {
         Ok(())
     }
 
-    fn policies(&mut self, answers: &Answers<'_>, routines: &code::Routines<'_>) -> Result<(), CatalogError> {
+    fn policies(&mut self, answers: &Answers<'_>, known: &code::Code<'_>) -> Result<(), CatalogError> {
         let mut runs: HashMap<RelationIndex, Gathered> = HashMap::new();
-        for row in answers.rows::<4>("policies")? {
-            let [oid, on, attnum, function] = row?;
+        for row in answers.rows::<5>("policies")? {
+            let [oid, on, attnum, function, of] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
             let read = self.known(on).and_then(|on| Some((on, self.catalog.relation(on)?)));
             // What a policy runs, or reads that is no table, pg_depend does not tell.
             let calls = on == "0" && function != "0";
-            let code =
-                if calls { routines.get(function).and_then(|it| it.code.as_deref()) } else { Some(&[][..]) };
+            let code = match (calls, of) {
+                (true, _) => known.routines.get(function).and_then(|it| it.code.as_deref()),
+                (false, "0") => Some(&[][..]),
+                (false, of) => known.of_type(of),
+            };
             let (reads, doubtful) = match read {
                 None => (Vec::new(), code.is_none() || on != "0"),
                 Some((on, relation)) => {

@@ -3,6 +3,7 @@
 mod code;
 mod columns;
 mod created;
+mod fingerprint;
 mod functions;
 mod listing;
 mod load;
@@ -26,12 +27,10 @@ use crate::lexer::Numbers;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
+pub use fingerprint::{CATALOG_FINGERPRINT_QUERY, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY};
 pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
-pub use queries::{
-    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY, SIZES_QUERY,
-    TEMPORARY_FINGERPRINT_QUERY,
-};
+pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 use relation::Column;
 pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
 pub(crate) use routine::{Body, Path, Routine};
@@ -80,6 +79,8 @@ pub struct Catalog {
     casts: Vec<Arc<Routine>>,
     /// Types outside pg_catalog, row types included, by name.
     user_types: HashMap<String, Vec<UserType>>,
+    /// Making a value of some of them runs somebody's code.
+    checks_literals: bool,
     /// OIDs of those of which making a value runs nothing of somebody's own.
     plain_types: HashSet<u32>,
     /// Every name that may be shown, besides those of functions: relations, columns, schemas, types.
@@ -373,7 +374,6 @@ impl Catalog {
         self.user_types.contains_key(name)
     }
 
-    /// Types of that name outside pg_catalog.
     /// Whether making a value of the type with this OID may run somebody's code: a domain's checks. From 12000 on they are
     /// not the server's own (access/transam.h).
     #[must_use]
@@ -381,6 +381,7 @@ impl Catalog {
         oid >= 12_000 && !self.plain_types.contains(&oid)
     }
 
+    /// Types of that name outside pg_catalog.
     pub(crate) fn user_types(&self, name: &str) -> &[UserType] {
         self.user_types.get(name).map_or(&[], Vec::as_slice)
     }
@@ -391,6 +392,16 @@ impl Catalog {
             of.runs.as_ref().and_then(|runs| runs.code.as_ref()).is_some_and(|code| code.is_empty())
         };
         self.user_types.get(name).is_some_and(|types| types.iter().all(runs_nothing))
+    }
+
+    /// Whether a column of a type of that name may have a default by it that runs code of somebody's own.
+    pub(crate) fn brings_default(&self, name: &str) -> bool {
+        self.user_types(name).iter().any(|of| of.default.is_some())
+    }
+
+    /// Whether reading a literal as a value of some type runs somebody's code, which the server does when it parses.
+    pub(crate) const fn checks_literals(&self) -> bool {
+        self.checks_literals
     }
 
     pub(crate) fn is_user_operator(&self, name: &str) -> bool {

@@ -46,6 +46,51 @@ macro_rules! parts {
     };
 }
 
+/// Whether an expression may run something of somebody's own though it calls no function of theirs: it has a domain's checks
+/// run, also by way of text, XML and JSON, or may call what is_plain is asked about.
+macro_rules! may_run {
+    ($tree:literal) => {
+        concat!(
+            "(",
+            $tree,
+            "::text like '%:funcid %' or ",
+            $tree,
+            "::text like '%{COERCETODOMAIN %' or ",
+            $tree,
+            "::text like '%{COERCEVIAIO %' or ",
+            $tree,
+            "::text like '%{XML%' or ",
+            $tree,
+            "::text like '%{JSON%')"
+        )
+    };
+}
+
+/// `unstable (oid)`: checks that may fail for a row that met them before: what they compute may hang on settings or on the
+/// time. pg_depend has nothing of the server's own functions: the tree names them. Copies that children have say 0 for
+/// the function of an operator. `quote_ident` (1282) hangs on a setting, whatever it says; of other nodes than these
+/// (casts by way of text, of domains, CURRENT_DATE, XML, JSON, greatest, row comparisons) nobody says. Their names are those
+/// of nodes/outfuncs.c, before 16 and since.
+macro_rules! unstable {
+    () => {
+        // By splitting the text, which is twenty times as fast as a regular expression.
+        "unstable (oid) as materialized (select k.oid from pg_catalog.pg_constraint k \
+         cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(k.conbin::text, '{')) n (node) \
+         where k.contype = 'c' and k.conrelid >= 16384 and pg_catalog.split_part(n.node, ' ', 1) not in ('', 'VAR', 'CONST', \
+         'OPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST', 'RELABELTYPE', 'SCALARARRAYOPEXPR', 'ARRAYCOERCEEXPR', \
+         'ARRAY', 'ARRAYEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR', \
+         'COALESCE', 'COALESCEEXPR', 'COLLATE', 'COLLATEEXPR', 'SUBSCRIPTINGREF') \
+         union select c.oid from (select k.oid, pg_catalog.split_part(f.field, ' ', 1) as kind, \
+         pg_catalog.split_part(f.field, ' ', 2) as number from pg_catalog.pg_constraint k \
+         cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(k.conbin::text, ' :')) f (field) \
+         where k.contype = 'c' and k.conrelid >= 16384 \
+         and (f.field like 'opno %' or f.field like 'opfuncid %' or f.field like 'funcid %')) c \
+         left join pg_catalog.pg_operator o on c.kind = 'opno' and o.oid::text = c.number \
+         join pg_catalog.pg_proc p on p.oid::text = coalesce(o.oprcode::pg_catalog.oid::text, c.number) \
+         where p.provolatile <> 'i' or p.oid = 1282)"
+    };
+}
+
 /// `locked (relation)`: what somebody else holds or awaits for themselves alone.
 macro_rules! locked {
     () => {
@@ -197,27 +242,39 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         name: "unique_indexes",
-        sql: "select i.indrelid::text, i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
+        // An expression over the whole row may show any of its columns. What an index of duplicates that is not valid finds,
+        // it finds whatever is written, when it gets an entry for the new row.
+        sql: "select i.indrelid::text, case when not i.indisvalid or i.indexprs::text like '%:varattno 0 %' \
+              or i.indpred::text like '%:varattno 0 %' then '0' else i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
               d.refobjsubid::text, ' ') from pg_catalog.pg_depend d \
               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
-              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), ''), \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), '') end, \
               (i.indisunique and i.indexprs is null and i.indpred is null and not exists (select \
               from pg_catalog.unnest(i.indclass::pg_catalog.oid[]) as o (class) where o.class >= 16384))::text \
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
     },
     CatalogQuery {
         name: "constraints",
-        // A check that is not validated may fail at any UPDATE, whatever it writes: it counts as on all columns. The last:
-        // whether rows that refer are written by DELETE, and by UPDATE, of what they refer to.
-        sql: "select k.contype::text, k.conrelid::text, \
-              case when k.contype = 'c' and not k.convalidated then '{}' else coalesce(k.conkey::text, '{}') end, \
+        // A check that is not validated, hangs on something else than the row, or names all of it (0), may fail at any
+        // UPDATE, whatever it writes: it counts as on all columns. So does a NOT NULL that is not validated, from 18 on.
+        // The last: whether rows that refer are written by DELETE, and by UPDATE, of what they refer to.
+        sql: concat!(
+            "with ",
+            unstable!(),
+            " select case k.contype when 'f' then 'f' else 'c' end, k.conrelid::text, \
+              case when k.contype <> 'f' and (not k.convalidated or 0 = any (k.conkey) or k.oid in (select u.oid from unstable u)) \
+              then '{}' else coalesce(k.conkey::text, '{}') end, \
               k.confrelid::text, coalesce(k.confkey::text, '{}'), k.confdeltype::text, k.confupdtype::text \
-              from pg_catalog.pg_constraint k where k.contype in ('f', 'c') and k.conrelid >= 16384",
+              from pg_catalog.pg_constraint k where (k.contype in ('f', 'c') or (k.contype = 'n' and not k.convalidated)) \
+              and k.conrelid >= 16384"
+        ),
     },
     CatalogQuery {
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
         // The third: whether a function or operator outside pg_catalog is among them; then what becomes of its value.
-        // The last are those of statistics, which a plan alone runs: by the functions that they call, since PostgreSQL 13
+        // A column without a default has its type's, which a domain takes over from the one that it is made of (typecmds.c,
+        // `DefineDomain`; rewriteHandler.c, `build_column_default`). The last are those of statistics, which a plan and
+        // ANALYZE alone run: by the functions that they call and the types of which they make values, since PostgreSQL 13
         // prints none.
         name: "write_code",
         sql: concat!(
@@ -233,14 +290,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
               cross join lateral (select a.attgenerated <> '' and exists (select from calls o where o.objid = ad.adrelid \
               and o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass) as calls) g \
-              where c.objid is not null or g.calls or ad.adbin::text like '%:funcid %' \
-              union all select k.conrelid::text, case when ",
+              where c.objid is not null or g.calls or ",
+            may_run!("ad.adbin"),
+            " union all select k.conrelid::text, case when ",
             unreadable!("k.conrelid"),
             " then '?' else coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_constraint k left join calls c on c.objid = k.oid \
               and c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
-              where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or k.conbin::text like '%:funcid %') \
-              union all select i.indrelid::text, case when ",
+              where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or ",
+            may_run!("k.conbin"),
+            ") union all select i.indrelid::text, case when ",
             unreadable!("i.indrelid"),
             " then '?' else pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
               pg_catalog.pg_get_expr(i.indpred, i.indrelid)) end, (c.objid is not null)::text, 'check' \
@@ -252,18 +311,30 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             " then '?' else coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_partitioned_table t left join calls c on c.objid = t.partrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null \
-              union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
+              union all select distinct a.attrelid::text, coalesce(pg_catalog.pg_get_expr(t.typdefaultbin, 0), '?'), \
+              (c.objid is not null)::text, 'default' from pg_catalog.pg_type t left join calls c on c.objid = t.oid \
+              and c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass \
+              join pg_catalog.pg_attribute a on a.atttypid = t.oid and a.attnum > 0 and not a.attisdropped and not a.atthasdef \
+              join pg_catalog.pg_class r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'f') and r.oid >= 16384 \
+              where t.typdefaultbin is not null and t.oid >= 16384 and (c.objid is not null or ",
+            may_run!("t.typdefaultbin"),
+            ") union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
               'true', 'planned' from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
               and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
               left join pg_catalog.pg_operator o on o.oid = d.refobjid \
               and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
               join pg_catalog.pg_proc p on p.oid = coalesce(o.oprcode::pg_catalog.oid, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid end) \
-              join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384"
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384 \
+              union all select e.stxrelid::text, 'null::' || pg_catalog.format_type(d.refobjid, null), 'true', 'planned' \
+              from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
+              and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
+              and d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 16384 \
+              join pg_catalog.pg_type t on t.oid = d.refobjid and t.typtype <> 'e'"
         ),
     },
     CatalogQuery {
-        // A column of a relation, or else a function that is called.
+        // A column of a relation, or else a function that is called, or a type outside pg_catalog.
         name: "policies",
         sql: concat!(
             "select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
@@ -274,11 +345,13 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               when 'pg_catalog.pg_operator'::pg_catalog.regclass then (select ",
             runs!("o.oprcode"),
             " \
-              from pg_catalog.pg_operator o where o.oid = d.refobjid) else '0' end \
-              from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
+              from pg_catalog.pg_operator o where o.oid = d.refobjid) else '0' end, \
+              (case when d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 12000 then d.refobjid \
+              else 0 end)::text from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
               where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
-              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)"
+              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, \
+              'pg_catalog.pg_type'::pg_catalog.regclass)"
         ),
     },
     CatalogQuery { name: "functions_version", sql: concat!("select ", functions_version!()) },
@@ -384,7 +457,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         // The fourth: whether making a value of it runs what is not known. Input functions are the server's or an
-        // extension's C: no other language takes a cstring.
+        // extension's C: no other language takes a cstring. Then its default, and whether that calls somebody's function.
         name: "types",
         sql: concat!(
             "with recursive ",
@@ -394,7 +467,11 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and (t.typtype = 'p' or coalesce(r.rngcanonical::pg_catalog.oid, 0) <> 0) \
               union select p.whole from opaque o join parts p on p.part = o.type) \
               select t.oid::text, n.nspname::text, t.typname::text, \
-              (t.oid in (select type from opaque))::text from pg_catalog.pg_type t \
+              (t.oid in (select type from opaque))::text, case when t.typdefaultbin is null or t.oid < 16384 then '' \
+              else coalesce(pg_catalog.pg_get_expr(t.typdefaultbin, 0), '?') end, (case when t.typdefaultbin is null or t.oid < 16384 then false \
+              else exists (select from pg_catalog.pg_depend d where d.objid = t.oid \
+              and d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 16384 and d.refclassid in \
+              ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)) end)::text from pg_catalog.pg_type t \
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname not in ('pg_catalog', 'pg_toast')"
         ),
     },
@@ -468,133 +545,6 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
 ];
 
-/// What changes when some table has grown or shrunk by a quarter, which no DDL says.
-pub const SIZES_QUERY: &str = "select pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(c.oid::text || ':' || \
-    pg_catalog.floor(pg_catalog.ln(greatest(c.reltuples::float8, pg_catalog.pg_stat_get_live_tuples(c.oid)::float8, 0) \
-    + 1000) / pg_catalog.ln(1.25))::text, ',' order by c.oid)::bytea), 'hex') from pg_catalog.pg_class c \
-    where c.relkind in ('r', 'm') and c.oid >= 16384 and c.relpersistence <> 't'";
-
 /// The relations of this database that somebody else holds or awaits for themselves alone, as one text value.
 pub const LOCKS_QUERY: &str =
     concat!("with ", locked!(), " select pg_catalog.string_agg(distinct relation::text, ',') from locked");
-
-/// Numbers of rows and their versions (`xmin`), in whatever order, as one number.
-macro_rules! versions {
-    ($number:literal, $from:literal) => {
-        concat!(
-            "(select pg_catalog.sum(pg_catalog.hashint8extended(",
-            $number,
-            ", xmin::text::pg_catalog.int8)) from pg_catalog.",
-            $from,
-            ")"
-        )
-    };
-}
-
-/// Three text values, of relations, of code (functions, types, operators, casts, schemas) and of views, that change when
-/// anything that [`CATALOG_QUERIES`] reads changes, statistics and temporary objects apart (a session's own it knows by its
-/// own statements). Cheap enough to ask every few seconds.
-pub const CATALOG_FINGERPRINT_QUERY: &str = concat!(
-    "with temp as (select oid from pg_catalog.pg_class where relpersistence = 't') select pg_catalog.concat_ws('/', ",
-    versions!("oid::pg_catalog.int8", "pg_class where oid >= 16384 and relpersistence <> 't'"),
-    ", ",
-    versions!(
-        "attrelid::pg_catalog.int8 * 2048 + attnum",
-        "pg_attribute where attrelid >= 16384 and attnum > 0 and attrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!("inhrelid::pg_catalog.int8", "pg_inherits"),
-    ", ",
-    versions!(
-        "indexrelid::pg_catalog.int8",
-        "pg_index where indexrelid >= 16384 and indrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_attrdef where adrelid not in (select oid from temp)"),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)"
-    ),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_policy"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_statistic_ext"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_event_trigger"),
-    "), pg_catalog.concat_ws('/', ",
-    versions!("oid::pg_catalog.int8", "pg_proc where oid >= 16384"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_type where oid >= 16384 and typrelid = 0 and typelem = 0"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_operator where oid >= 16384"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_cast where oid >= 16384"),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_language"),
-    ", ",
-    // What belongs to an extension.
-    versions!(
-        "classid::pg_catalog.int8 * 4294967296 + objid::pg_catalog.int8",
-        "pg_depend where refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and deptype = 'e'"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'"
-    ),
-    ", ",
-    versions!("roleid::pg_catalog.int8 * 4294967296 + member::pg_catalog.int8", "pg_auth_members"),
-    ", (select pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(oid, rolsuper, rolinherit), 0)) \
-     from pg_catalog.pg_roles)",
-    "), ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp)"
-    )
-);
-
-/// One text value that changes when anything changes that is temporary, whosever it is.
-pub const TEMPORARY_FINGERPRINT_QUERY: &str = concat!(
-    "with temp (oids) as materialized (select array(select oid from pg_catalog.pg_class where relpersistence = 't')) \
-     select pg_catalog.concat_ws('/', ",
-    versions!("oid::pg_catalog.int8", "pg_class where relpersistence = 't'"),
-    ", ",
-    versions!(
-        "attrelid::pg_catalog.int8 * 2048 + attnum",
-        "pg_attribute where attnum > 0 and attrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "indexrelid::pg_catalog.int8",
-        "pg_index where indrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_constraint where conrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_attrdef where adrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_trigger where tgrelid = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!(
-        "oid::pg_catalog.int8",
-        "pg_rewrite where ev_class = any ((select oids from temp)::pg_catalog.oid[])"
-    ),
-    ", ",
-    versions!("oid::pg_catalog.int8", "pg_namespace where nspname like 'pg\\_temp\\_%'"),
-    ")"
-);

@@ -19,6 +19,9 @@ pub(crate) struct Routine {
     pub(crate) goes_on: bool,
     /// What runs, where all of that can be read.
     pub(crate) code: Option<Vec<Arc<Body>>>,
+    /// What making values of its types runs, which a literal that it is given, or that is compared with what it returns, does
+    /// as soon as it is parsed.
+    pub(crate) on_literal: Vec<Arc<Body>>,
 }
 
 /// SQL that runs within a statement.

@@ -88,7 +88,7 @@ impl View {
                     view.doubtful |= word == "information_schema";
                     let of_server = catalog.find("pg_catalog", word).is_some();
                     view.doubtful |= of_server && !builtin::harmless_relation(word);
-                    has_secrets |= of_server && !builtin::secret_columns(word).is_empty();
+                    has_secrets |= of_server && builtin::has_secrets(word);
                     has_secrets |= of_server && word == builtin::MISSING_VALUES.0;
                     view.words.insert(word.to_string());
                 }

@@ -149,7 +149,10 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         && table.partspec().is_none()
         && table.partbound().is_none();
     let all_known = table.table_elts().iter().all(|it| is_known_column(it, catalog));
-    none(!all_known && table.table_elts().iter().any(has_expression))?;
+    let has_expression = table.table_elts().iter().any(has_expression);
+    none(!all_known && has_expression)?;
+    // Literals may be compared with columns that others bring, and become values of their types.
+    none(has_expression && catalog.checks_literals() && takes_columns(table))?;
     let mut columns = Vec::new();
     for element in table.table_elts() {
         match element {
@@ -179,6 +182,14 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         columns,
         holds: Some(Vec::new()),
     }))
+}
+
+/// Whether it has columns of other tables or of a type.
+fn takes_columns(table: &CreateStmt) -> bool {
+    let is_like = |element: Node<'_>| matches!(element, Node::TableLikeClause(_));
+    !table.inh_relations().is_empty()
+        || table.of_typename().is_some()
+        || table.table_elts().iter().any(is_like)
 }
 
 /// CREATE TABLE … PARTITION OF: the default partition is scanned for rows that belong into the new one, by what the table
@@ -247,8 +258,13 @@ fn is_serial(of: &TypeName) -> bool {
 
 /// One of the server's types, or one whose values no function of somebody's checks.
 fn is_known_type(of: &TypeName, catalog: &Catalog) -> bool {
-    let name = of.names().iter().filter_map(|it| it.sval()).next_back();
-    is_plain_type(of, catalog) || is_serial(of) || name.is_some_and(|name| catalog.is_unchecked_type(name))
+    let is_unchecked = || type_name(of).is_some_and(|name| catalog.is_unchecked_type(name));
+    is_plain_type(of, catalog) || is_serial(of) || is_unchecked()
+}
+
+/// Without its schema.
+fn type_name(of: &TypeName) -> Option<&str> {
+    of.names().iter().filter_map(|it| it.sval()).next_back()
 }
 
 fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
@@ -338,8 +354,12 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
             Node::ColumnDef(it) => add_column(table, it, context, facts),
             _ => None,
         },
+        AlterTableType::AT_ColumnDefault if matches!(command.def(), Node::None) => Some(()),
         AlterTableType::AT_ColumnDefault => {
-            none(!matches!(command.def(), Node::None) && !runs_nothing(command.def(), catalog))
+            if routine::quotes(command.def()) {
+                walk::reads_literals(table, context, facts);
+            }
+            none(!runs_nothing(command.def(), catalog))
         }
         AlterTableType::AT_SetNotNull => {
             walk::scan(table, &[command.name()?.to_owned()], catalog, context.session, facts);
@@ -391,7 +411,10 @@ fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts:
     let Context { catalog, session, .. } = context;
     new_column(column, catalog)?;
     // Others may have checks that are run for the rows there are.
-    none(!is_known_type(column.type_name()?, catalog))?;
+    let of = column.type_name()?;
+    none(!is_known_type(of, catalog))?;
+    // All of them get their type's default.
+    none(type_name(of).is_some_and(|name| catalog.brings_default(name)))?;
     for constraint in column.constraints() {
         let Node::Constraint(constraint) = constraint else { return None };
         match constraint.contype {

@@ -13,7 +13,7 @@ use stepgate_types::{ColumnName, Kind, RelationName};
 
 use super::Walker;
 use super::compare::SOMEHOW;
-use super::failure::is_never_null;
+use super::null::is_never_null;
 use super::probe::Probes;
 use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;

@@ -2,15 +2,12 @@
 
 use std::collections::HashSet;
 
-use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
-
 use super::Walker;
 use super::compare::SOMEHOW;
 use super::probe::{EQUALS, Probes};
-use super::scope::folded;
 use super::uses::Uses;
 use crate::catalog::trigger::{DELETE, UPDATE};
-use crate::catalog::{Action, Catalog, ColumnRef, Relation, RelationIndex};
+use crate::catalog::{Action, ColumnRef, RelationIndex};
 
 /// Foreign keys that are followed on and on: no more writes than this are looked at, and what lies beyond is unknown.
 const MAX_WRITES: usize = 1_024;
@@ -81,9 +78,12 @@ impl Walker<'_> {
                 self.probes_key(member, key, parent, probes);
             }
             for (own, theirs) in relation.refers.iter().filter(|(own, _)| touches(own)) {
+                // The error shows the whole key, also what is left as it was.
+                self.fails_by(member, own);
                 self.probes_foreign(member, own, theirs, parent, probes);
             }
             for key in relation.referred.iter().filter(|key| touches(&key.own)) {
+                self.fails_by(member, &key.own);
                 self.referring(&key.theirs, key.on_update, false, reached);
             }
         }
@@ -103,6 +103,8 @@ impl Walker<'_> {
         for member in std::iter::once(index).chain(parent.children.iter().copied()) {
             let keys = catalog.relation(member).map_or(&[][..], |relation| relation.referred.as_slice());
             for key in keys {
+                // `Key (…)=(…) is still referenced`: the key of the row that would be gone.
+                self.fails_by(member, &key.own);
                 self.referring(&key.theirs, key.on_delete, true, reached);
             }
         }
@@ -118,6 +120,11 @@ impl Walker<'_> {
             return false;
         }
         reached.insert(write)
+    }
+
+    /// The error of a foreign key shows its columns (ri_triggers.c, `ri_ReportViolation`).
+    fn fails_by(&mut self, member: RelationIndex, key: &[usize]) {
+        self.touch_all(key.iter().map(|at| (member, *at)), Uses::HIDDEN);
     }
 
     /// Columns that refer to what is deleted or has another key now.
@@ -141,44 +148,5 @@ impl Walker<'_> {
             Action::Cascade => self.updated(*table, &written, &[], &Probes::default(), reached),
             Action::Set => self.updated(*table, &written, &written, &Probes::default(), reached),
         }
-    }
-}
-
-/// Whether a value is certainly not NULL: literals, columns that never are (where `alone` is the only
-/// relation in sight), and strict arithmetic over them.
-pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>, catalog: &Catalog) -> bool {
-    match value {
-        Expr::Value(value) => {
-            matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
-        }
-        Expr::TypedString(_) | Expr::Interval(_) => true,
-        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-            is_never_null(inner, alone, catalog)
-        }
-        Expr::Identifier(name) => alone.is_some_and(|relation| {
-            let column = relation.column(&folded(name)).and_then(|at| relation.columns.get(at));
-            column.is_some_and(|column| column.not_null)
-        }),
-        Expr::BinaryOp {
-            left,
-            op:
-                BinaryOperator::Plus
-                | BinaryOperator::Minus
-                | BinaryOperator::Multiply
-                | BinaryOperator::Divide
-                | BinaryOperator::StringConcat,
-            right,
-        } => is_never_null(left, alone, catalog) && is_never_null(right, alone, catalog),
-        Expr::Function(function) => {
-            let parts: Vec<_> =
-                function.name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
-            let name = match parts.as_slice() {
-                [name] if !catalog.is_user_function(name) => name,
-                [schema, name] if schema == "pg_catalog" => name,
-                _ => return false,
-            };
-            matches!(name.as_ref(), "now" | "current_timestamp" | "current_date" | "localtimestamp")
-        }
-        _ => false,
     }
 }

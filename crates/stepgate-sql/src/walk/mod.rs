@@ -3,6 +3,7 @@
 //! Granularity is that of the server's own privilege checks: every column named anywhere counts, whether or
 //! not the result shows it. What is not explicitly understood becomes a doubt.
 
+mod command;
 mod compare;
 mod dml;
 mod expr;
@@ -12,6 +13,7 @@ mod from;
 mod function;
 mod large;
 mod merge;
+mod null;
 mod operand;
 mod origin;
 mod probe;
@@ -33,7 +35,6 @@ use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
 use self::large::Large;
 use self::origin::Trail;
-use self::probe::Probes;
 use self::routine::Cause;
 use self::scope::{Output, Place, folded};
 use self::trigger::Fired;
@@ -47,6 +48,9 @@ use crate::read::Literals;
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
+pub(crate) use self::command::{
+    converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
+};
 pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumn, ViewColumns, view};
 
@@ -112,103 +116,6 @@ pub(crate) struct Result {
     pub(crate) current_of: Option<String>,
 }
 
-/// Adds what COPY of these columns (all, if none) of a relation does.
-pub(crate) fn copy(
-    name: &[String],
-    columns: Option<&[String]>,
-    out: bool,
-    catalog: &Catalog,
-    session: &SessionState,
-    facts: &mut Facts,
-) {
-    let mut walker = Walker::new(catalog, session);
-    walker.copy(name, columns, out);
-    walker.finish(facts);
-}
-
-/// Adds what it means that a command such as CREATE INDEX scans these columns of a relation: nothing is shown, but
-/// it may fail by what it finds, and say so with the values.
-pub(crate) fn scan(
-    name: &[String],
-    columns: &[String],
-    catalog: &Catalog,
-    session: &SessionState,
-    facts: &mut Facts,
-) {
-    let mut walker = Walker::new(catalog, session);
-    walker.scan(name, columns);
-    walker.finish(facts);
-}
-
-/// Adds what it means that a foreign key is made to a relation whose columns are not named: it looks for values in
-/// its primary key. Which of its keys that is, is not known, but that no column of it is ever NULL.
-pub(crate) fn refers(name: &[String], context: Context<'_>, facts: &mut Facts) {
-    let mut walker = Walker::new(context.catalog, context.session);
-    walker.refers(name);
-    walker.finish(facts);
-}
-
-/// Adds what VALIDATE CONSTRAINT does: whichever constraint that is, it scans columns of the relation, and, if it is a
-/// foreign key, those referred to.
-pub(crate) fn validates(name: &[String], context: Context<'_>, facts: &mut Facts) {
-    let mut walker = Walker::new(context.catalog, context.session);
-    walker.scan_all(name);
-    if let Some(relation) = walker.lookup(name).and_then(|index| context.catalog.relation(index)) {
-        let theirs = relation.refers.iter().flat_map(|(_, theirs)| theirs).copied();
-        walker.touch_all(theirs, Uses::HIDDEN);
-    }
-    walker.finish(facts);
-}
-
-/// Adds what it means that a command may scan a relation by expressions that are not known here.
-pub(crate) fn scan_all(name: &[String], context: Context<'_>, facts: &mut Facts) {
-    let mut walker = Walker::new(context.catalog, context.session);
-    walker.scan_all(name);
-    walker.finish(facts);
-}
-
-/// Adds what ALTER COLUMN TYPE does: it scans the column and those that USING names, and stores these in it.
-pub(crate) fn converts(
-    table: &[String],
-    column: &str,
-    using: &[String],
-    context: Context<'_>,
-    facts: &mut Facts,
-) {
-    let mut walker = Walker::new(context.catalog, context.session);
-    walker.scan(table, &[column.to_owned()]);
-    walker.scan(table, using);
-    if let Some(index) = walker.lookup(table)
-        && let Some(relation) = context.catalog.relation(index)
-        && let Some(to) = relation.column(column)
-    {
-        let from = using.iter().filter_map(|name| relation.column(name)).map(|at| (index, at));
-        walker.flow((index, to), from);
-        // Its constraints and keys are checked anew.
-        walker.failures(index, &[to], &[], &Probes::default());
-    }
-    walker.finish(facts);
-}
-
-/// Adds what a command does that may write a relation anew: it runs the functions of its indexes and defaults.
-pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts) {
-    let mut walker = Walker::new(context.catalog, context.session);
-    walker.scan(name, &[]);
-    walker.finish(facts);
-}
-
-/// Adds what REFRESH MATERIALIZED VIEW does: it runs the view's query, shows nothing, and may fail by what it finds.
-pub(crate) fn refresh(name: &[String], context: Context<'_>, facts: &mut Facts) {
-    let mut walker = Walker::new(context.catalog, context.session);
-    walker.refresh(name);
-    let stores = walker.refreshed(name);
-    walker.finish(facts);
-    // Like what made it, it is told apart from what puts rows into a table: no command tag tells of how many.
-    if let Some((relation, flow)) = stores {
-        facts.flows.entry(relation).or_default().add(flow);
-    }
-}
-
 struct Walker<'c> {
     catalog: &'c Catalog,
     session: &'c SessionState,
@@ -248,6 +155,8 @@ struct Walker<'c> {
     budget: Budget,
     /// Code of somebody's own that runs.
     called: HashMap<Cause, Vec<Arc<Body>>>,
+    /// What literals may run when they are parsed, by the routines that they may be given to.
+    parsed: Vec<Arc<Body>>,
     /// Some code may be given what it returned before.
     goes_on: bool,
     /// It is run, and not only planned.
@@ -291,6 +200,7 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
+            parsed: Vec::new(),
             goes_on: false,
             executes: true,
             budget: Budget::default(),
@@ -468,8 +378,8 @@ impl<'c> Walker<'c> {
         let Some(relation) = self.catalog.relation(relation).filter(|it| it.is_system()) else {
             return false;
         };
-        let secret = builtin::secret_columns(&relation.name.0.name);
-        relation.columns.get(at).is_some_and(|column| secret.contains(&column.name.as_str()))
+        let column = relation.columns.get(at);
+        column.is_some_and(|column| builtin::is_secret(&relation.name.0.name, &column.name))
     }
 
     /// Something of the statement is not understood.

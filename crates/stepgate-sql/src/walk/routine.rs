@@ -98,6 +98,7 @@ impl Walker<'_> {
 
     fn runs_routines<'r>(&mut self, cause: Cause, routines: impl IntoIterator<Item = &'r Routine>) {
         let routines: Vec<_> = routines.into_iter().collect();
+        self.parsed.extend(routines.iter().flat_map(|it| &it.on_literal).cloned());
         self.goes_on |= routines.iter().any(|it| it.goes_on);
         let code: Option<Vec<&[Arc<Body>]>> = routines.into_iter().map(|it| it.code.as_deref()).collect();
         match code {
@@ -156,6 +157,16 @@ impl Walker<'_> {
     pub(super) fn runs_when_planned(&mut self, index: RelationIndex) {
         let Some(relation) = self.catalog.relation(index) else { return };
         self.runs(Cause::Reading(index), &relation.on_read);
+    }
+
+    /// Literals are read as values of a relation's columns. Of one that is not known yet, columns may be of any type.
+    pub(super) fn reads_literals(&mut self, name: &[String]) {
+        let catalog = self.catalog;
+        match self.lookup(name).and_then(|index| Some((index, catalog.relation(index)?))) {
+            Some((index, relation)) => self.runs(Cause::Reading(index), &relation.on_literal),
+            None if catalog.checks_literals() => self.doubt("unknown-relation"),
+            None => {}
+        }
     }
 
     /// A value is made of a type outside pg_catalog; of one of those that have the name, if there are several.
@@ -246,8 +257,15 @@ impl Walker<'_> {
     /// (parse_coerce.c, `coerce_type`), and of an array, range or row of domains that checks these.
     fn parsing_reads(&self) -> bool {
         let named = self.called.iter().filter(|(cause, _)| matches!(cause, Cause::Type(..)));
-        let of_columns = self.relations.iter().filter_map(|index| self.catalog.relation(*index));
-        let mut code = named.flat_map(|(_, code)| code).chain(of_columns.flat_map(|it| &it.on_literal));
+        // A view has columns of types that those beneath it are not of.
+        let read = self.called.keys().filter_map(|cause| match cause {
+            Cause::Reading(index) => Some(index),
+            _ => None,
+        });
+        let of_columns = self.relations.iter().chain(read).filter_map(|index| self.catalog.relation(*index));
+        let code = named.flat_map(|(_, code)| code).chain(of_columns.flat_map(|it| &it.on_literal));
+        let mut seen = HashSet::new();
+        let mut code = code.chain(&self.parsed).filter(|body| seen.insert(Arc::as_ptr(body)));
         code.any(|body| {
             let facts = self.body_facts(body, None);
             facts.certainty == Certainty::Unknown || !facts.read_only || !facts.columns.is_empty()

@@ -13,7 +13,7 @@ use sqlparser::ast::{
 use stepgate_types::{RelationName, Use};
 
 use super::Walker;
-use super::failure::is_never_null;
+use super::null::is_never_null;
 use super::probe::Probes;
 use super::scope::folded;
 use super::uses::Uses;
@@ -373,7 +373,7 @@ impl<'c> Walker<'c> {
 const MAKE_JSON: [&str; 3] = ["to_json", "to_jsonb", "row_to_json"];
 
 /// The arguments of a function; `None` where they are not plain expressions.
-fn arguments(function: &Function) -> Option<Vec<&Expr>> {
+pub(super) fn arguments(function: &Function) -> Option<Vec<&Expr>> {
     match &function.args {
         FunctionArguments::None => Some(Vec::new()),
         FunctionArguments::List(list) => list

@@ -5,6 +5,8 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod constraints;
+mod domains;
 mod generated;
 mod missing;
 mod paths;

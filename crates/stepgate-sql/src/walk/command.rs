@@ -1,0 +1,113 @@
+//! What commands besides queries and DML do to relations.
+
+use super::Walker;
+use super::probe::Probes;
+use super::uses::Uses;
+use crate::catalog::Catalog;
+use crate::facts::Facts;
+use crate::session::SessionState;
+use crate::statement::Context;
+
+/// Adds what COPY of these columns (all, if none) of a relation does.
+pub(crate) fn copy(
+    name: &[String],
+    columns: Option<&[String]>,
+    out: bool,
+    catalog: &Catalog,
+    session: &SessionState,
+    facts: &mut Facts,
+) {
+    let mut walker = Walker::new(catalog, session);
+    walker.copy(name, columns, out);
+    walker.finish(facts);
+}
+
+/// Adds what it means that a command such as CREATE INDEX scans these columns of a relation: nothing is shown, but
+/// it may fail by what it finds, and say so with the values.
+pub(crate) fn scan(
+    name: &[String],
+    columns: &[String],
+    catalog: &Catalog,
+    session: &SessionState,
+    facts: &mut Facts,
+) {
+    let mut walker = Walker::new(catalog, session);
+    walker.scan(name, columns);
+    walker.finish(facts);
+}
+
+/// Adds what it means that a foreign key is made to a relation whose columns are not named: it looks for values in
+/// its primary key. Which of its keys that is, is not known, but that no column of it is ever NULL.
+pub(crate) fn refers(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.refers(name);
+    walker.finish(facts);
+}
+
+/// Adds what VALIDATE CONSTRAINT does: whichever constraint that is, it scans columns of the relation, and, if it is a
+/// foreign key, those referred to.
+pub(crate) fn validates(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan_all(name);
+    if let Some(relation) = walker.lookup(name).and_then(|index| context.catalog.relation(index)) {
+        let theirs = relation.refers.iter().flat_map(|(_, theirs)| theirs).copied();
+        walker.touch_all(theirs, Uses::HIDDEN);
+    }
+    walker.finish(facts);
+}
+
+/// Adds what it means that a command may scan a relation by expressions that are not known here.
+pub(crate) fn scan_all(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan_all(name);
+    walker.finish(facts);
+}
+
+/// Adds what ALTER COLUMN TYPE does: it scans the column and those that USING names, and stores these in it.
+pub(crate) fn converts(
+    table: &[String],
+    column: &str,
+    using: &[String],
+    context: Context<'_>,
+    facts: &mut Facts,
+) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan(table, &[column.to_owned()]);
+    walker.scan(table, using);
+    if let Some(index) = walker.lookup(table)
+        && let Some(relation) = context.catalog.relation(index)
+        && let Some(to) = relation.column(column)
+    {
+        let from = using.iter().filter_map(|name| relation.column(name)).map(|at| (index, at));
+        walker.flow((index, to), from);
+        // Its constraints and keys are checked anew.
+        walker.failures(index, &[to], &[], &Probes::default());
+    }
+    walker.finish(facts);
+}
+
+/// Adds what a command does that reads literals as values of a relation's columns, and nothing else of it.
+pub(crate) fn reads_literals(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.reads_literals(name);
+    walker.finish(facts);
+}
+
+/// Adds what a command does that may write a relation anew: it runs the functions of its indexes and defaults.
+pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan(name, &[]);
+    walker.finish(facts);
+}
+
+/// Adds what REFRESH MATERIALIZED VIEW does: it runs the view's query, shows nothing, and may fail by what it finds.
+pub(crate) fn refresh(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.refresh(name);
+    let stores = walker.refreshed(name);
+    walker.finish(facts);
+    // Like what made it, it is told apart from what puts rows into a table: no command tag tells of how many.
+    if let Some((relation, flow)) = stores {
+        facts.flows.entry(relation).or_default().add(flow);
+    }
+}

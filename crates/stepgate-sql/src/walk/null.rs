@@ -1,0 +1,243 @@
+//! Values that are certainly not NULL, so that writing them to a column that must not be fails for no row.
+
+use sqlparser::ast::{BinaryOperator, CaseWhen, DataType, Expr, Function, TypedString, UnaryOperator, Value};
+
+use super::scope::folded;
+use super::trigger::arguments;
+use crate::builtin;
+use crate::catalog::{Catalog, ColumnType, Relation, UserCasts};
+
+/// Where it is asked whether a value is NULL.
+#[derive(Clone, Copy)]
+struct Place<'c> {
+    /// The only relation in sight.
+    alone: Option<&'c Relation>,
+    catalog: &'c Catalog,
+}
+
+/// Of what type a value is, as far as it matters here: not every operator and function of the server's own makes something
+/// of something. `path + path` is NULL where one of them is closed (geo_ops.c, `path_add`), and so is `lower` of an empty
+/// range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// A literal in quotes: whatever is asked for.
+    Quoted,
+    Text,
+    Number,
+    Time,
+    Other,
+}
+
+/// Whether a value is certainly not NULL: literals, columns that never are (where `alone` is the only relation in sight), and
+/// what the server makes of such by operators and functions that make something of everything.
+pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>, catalog: &Catalog) -> bool {
+    Place { alone, catalog }.is_set(value)
+}
+
+impl Place<'_> {
+    fn is_set(self, value: &Expr) -> bool {
+        match value {
+            Expr::Value(value) => {
+                matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
+            }
+            Expr::TypedString(_) | Expr::Interval(_) => true,
+            Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                self.is_set(inner)
+            }
+            Expr::Identifier(name) => self.column(&folded(name)).is_some_and(|(not_null, _)| not_null),
+            Expr::BinaryOp { left, op, right } => {
+                self.is_total(left, op, right) && self.is_set(left) && self.is_set(right)
+            }
+            Expr::Cast { expr, data_type, format: None, kind: _ } => {
+                is_literal(expr) && self.is_of_server(data_type)
+            }
+            Expr::Case {
+                operand: _,
+                conditions,
+                else_result: Some(otherwise),
+                case_token: _,
+                end_token: _,
+            } => {
+                let mut results = conditions.iter().map(|CaseWhen { condition: _, result }| result);
+                self.casts_unasked() && self.is_set(otherwise) && results.all(|result| self.is_set(result))
+            }
+            Expr::Trim { expr, trim_what, trim_characters: None, trim_where: _ } => {
+                !self.catalog.is_user_function("btrim")
+                    && std::iter::once(expr).chain(trim_what).all(|it| self.is_text(it) && self.is_set(it))
+            }
+            Expr::Function(function) => self.is_set_function(function),
+            _ => false,
+        }
+    }
+
+    /// Whether it is NOT NULL, and its type.
+    fn column(self, name: &str) -> Option<(bool, ColumnType)> {
+        let relation = self.alone?;
+        let column = relation.columns.get(relation.column(name)?)?;
+        Some((column.not_null, column.of))
+    }
+
+    /// Whether an operator of the server's own makes something of all such operands.
+    fn is_total(self, left: &Expr, op: &BinaryOperator, right: &Expr) -> bool {
+        let of_server = !self.catalog.is_user_operator(&op.to_string());
+        let sorts = [self.sort(left), self.sort(right)];
+        of_server
+            && match op {
+                BinaryOperator::Plus => !sorts.contains(&Sort::Other),
+                BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::StringConcat => true,
+                _ => false,
+            }
+    }
+
+    fn sort(self, value: &Expr) -> Sort {
+        match value {
+            Expr::Value(value) => match value.value {
+                Value::Number(..) => Sort::Number,
+                Value::SingleQuotedString(_) => Sort::Quoted,
+                _ => Sort::Other,
+            },
+            Expr::Interval(_) => Sort::Time,
+            Expr::TypedString(TypedString { data_type, .. }) | Expr::Cast { data_type, .. } => {
+                sort_of(data_type)
+            }
+            Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => self.sort(inner),
+            Expr::Identifier(name) => {
+                self.column(&folded(name)).map_or(Sort::Other, |(_, of)| sort_of_column(of))
+            }
+            Expr::Trim { .. } => Sort::Text,
+            Expr::BinaryOp { op: BinaryOperator::StringConcat, left, right } => {
+                let sorts = [self.sort(left), self.sort(right)];
+                if sorts.contains(&Sort::Text) && !sorts.contains(&Sort::Other) {
+                    Sort::Text
+                } else {
+                    Sort::Other
+                }
+            }
+            Expr::BinaryOp {
+                op:
+                    BinaryOperator::Plus
+                    | BinaryOperator::Minus
+                    | BinaryOperator::Multiply
+                    | BinaryOperator::Divide,
+                left,
+                right,
+            } => match [self.sort(left), self.sort(right)] {
+                // A literal may be what makes another type of it.
+                [Sort::Number, Sort::Number] => Sort::Number,
+                [Sort::Time, Sort::Time | Sort::Number] | [Sort::Number, Sort::Time] => Sort::Time,
+                _ => Sort::Other,
+            },
+            Expr::Function(function) => match self.function(function) {
+                Some(name) if is_clock(&name) => Sort::Time,
+                Some(name) if OF_TEXT.contains(&name.as_str()) => Sort::Text,
+                Some(name) if OF_NUMBERS.contains(&name.as_str()) => Sort::Number,
+                _ => Sort::Other,
+            },
+            _ => Sort::Other,
+        }
+    }
+
+    fn is_text(self, value: &Expr) -> bool {
+        matches!(self.sort(value), Sort::Text | Sort::Quoted)
+    }
+
+    /// The name of a function that can be the server's alone.
+    fn function(self, function: &Function) -> Option<String> {
+        let parts: Vec<_> = function.name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+        match parts.as_slice() {
+            [name] if !self.catalog.is_user_function(name) && !self.catalog.is_user_type(name) => Some(name),
+            [schema, name] if schema == "pg_catalog" => Some(name),
+            _ => None,
+        }
+        .map(|name| name.to_string())
+    }
+
+    fn is_set_function(self, function: &Function) -> bool {
+        let Some(name) = self.function(function) else { return false };
+        if is_clock(&name) {
+            return true;
+        }
+        let Some(given) = arguments(function).filter(|given| !given.is_empty()) else { return false };
+        let numbers = |value: &&Expr| matches!(self.sort(value), Sort::Number);
+        match name.as_str() {
+            "coalesce" => self.casts_unasked() && given.iter().any(|value| self.is_set(value)),
+            name if OF_TEXT.contains(&name) => {
+                given.iter().all(|value| self.is_text(value) && self.is_set(value))
+            }
+            name if OF_NUMBERS.contains(&name) => {
+                given.iter().all(numbers) && given.iter().all(|value| self.is_set(value))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether no function of somebody's own stands between a value and what it becomes where several become one type.
+    fn casts_unasked(self) -> bool {
+        self.catalog.user_casts() != UserCasts::Implicit
+    }
+
+    /// Whether that is a type of the server's own, by a name that nobody else has: what reads a literal as one of these makes
+    /// something of it, or fails.
+    fn is_of_server(self, data_type: &DataType) -> bool {
+        type_name(data_type).is_some_and(|name| {
+            builtin::builtin_type(&name)
+                && !self.catalog.is_user_type(&name)
+                && self.catalog.user_casts() == UserCasts::None
+        })
+    }
+}
+
+/// Text to text, of everything but NULL.
+const OF_TEXT: [&str; 5] = ["upper", "lower", "btrim", "ltrim", "rtrim"];
+
+/// The same of numbers.
+const OF_NUMBERS: [&str; 2] = ["round", "abs"];
+
+fn is_clock(name: &str) -> bool {
+    matches!(name, "now" | "current_timestamp" | "current_date" | "localtimestamp")
+}
+
+fn is_literal(value: &Expr) -> bool {
+    match value {
+        Expr::Value(value) => {
+            matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
+        }
+        Expr::Nested(inner) => is_literal(inner),
+        _ => false,
+    }
+}
+
+/// The name of a type of one word, without what is in its brackets; `None` of an array.
+fn type_name(data_type: &DataType) -> Option<String> {
+    if matches!(data_type, DataType::Array(_)) {
+        return None;
+    }
+    let shown = data_type.to_string().to_ascii_lowercase();
+    let name = shown.split(['(', '[', ' ']).next().unwrap_or_default();
+    Some(name.to_owned())
+}
+
+fn sort_of(data_type: &DataType) -> Sort {
+    match type_name(data_type).as_deref() {
+        Some("text" | "varchar" | "character" | "char") => Sort::Text,
+        Some(
+            "int" | "integer" | "int4" | "smallint" | "int2" | "bigint" | "int8" | "numeric" | "decimal"
+            | "real" | "float4" | "float8" | "double",
+        ) => Sort::Number,
+        Some("date" | "time" | "timetz" | "timestamp" | "timestamptz" | "interval") => Sort::Time,
+        _ => Sort::Other,
+    }
+}
+
+/// By OIDs of pg_type.dat.
+const fn sort_of_column(of: ColumnType) -> Sort {
+    match of.0 {
+        25 | 1042 | 1043 => Sort::Text,
+        20 | 21 | 23 | 700 | 701 | 1700 => Sort::Number,
+        1082 | 1083 | 1114 | 1184 | 1186 | 1266 => Sort::Time,
+        _ => Sort::Other,
+    }
+}

@@ -1,0 +1,239 @@
+//! What domains bring with them: defaults, and checks that run wherever a value is made of one.
+
+use stepgate_sql::{Catalog, analyze};
+use stepgate_testkit::Cluster;
+use stepgate_types::Certainty;
+
+use super::common::{columns, facts, session, snapshot};
+use super::{check, guarded};
+
+const SCHEMA: &str = r#"
+    create table people (id int primary key, email text); insert into people values (1, 'AAA');
+    create table plain (id int primary key, note text);
+    create function first() returns text language sql as 'select email from public.people order by id limit 1';
+    create function first_slow() returns text language plpgsql as
+      'begin return (select email from public.people order by id limit 1); end';
+    create domain tag as text default public.first();
+    create domain retag as tag;
+    create domain slow_tag as text default public.first_slow();
+    create domain free_tag as text default lower('X');
+    create table notes (id int, t tag); create table renotes (id int, t retag); create table slow_notes (id int, t slow_tag);
+    create table free_notes (id int, t free_tag); create table own_notes (id int, t tag default 'x');
+    create table part (id int, t tag) partition by list (id); create table part_1 partition of part for values in (1);
+    create function known(text) returns boolean language sql as 'select exists (select from public.people where email = $1)';
+    create domain known as text check (public.known(value));
+    create type rec as (d known);
+    create table by_default (id int, t text default ('x'::known)::text);
+    create table by_check (id int primary key, t text, secret text, check ((t::known) is not null));
+    create table by_array (id int, t text, check ((t::known[]) is not null));
+    create table by_generated (id int, t text generated always as ((id::text)::known) stored);
+    create table by_policy (id int, t text); alter table by_policy enable row level security;
+    create policy p on by_policy using ((t::known) is not null);
+    create table by_statistics (id int, t text); create statistics of_domain on id, (t::known) from by_statistics;
+    create table by_enum (id int, t text); create type mood as enum ('on');
+    create statistics of_enum on id, (t::mood) from by_enum;
+    create table by_opaque (id int, t text); alter table by_opaque enable row level security;
+"#;
+
+fn shop() -> (Cluster, Catalog) {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    cluster.load("shop", SCHEMA).expect("load the schema");
+    let catalog = snapshot(&cluster, "shop");
+    (cluster, catalog)
+}
+
+#[test]
+fn a_domains_default_runs_where_a_column_has_none() {
+    let (cluster, catalog) = shop();
+    for attack in [
+        "insert into notes (id) values (1) returning t",
+        "insert into renotes (id) values (1) returning t",
+        "update notes set t = default returning t",
+        "create temp table made as select id, t from notes where false; insert into made (id) values (1) returning t",
+        "create temp table late (id int); insert into late values (1); alter table late add column t tag; select t from late",
+    ] {
+        assert!(cluster.psql("shop", attack).expect("the server runs it").contains("AAA"), "{attack}");
+    }
+    let cases = [
+        ("insert into notes (id) values (1) returning t", "people.email"),
+        ("insert into renotes (id) values (1)", "people.email"),
+        ("insert into slow_notes (id) values (1)", "?"),
+        ("copy notes (id) from stdin", "people.email"),
+        ("update notes set t = default where id = 1 returning t", "people.email"),
+        (
+            "merge into notes using (values (1)) v (i) on id = i when not matched then insert (id) values (1)",
+            "people.email",
+        ),
+        ("insert into part (id) values (1)", "people.email"),
+        ("insert into part_1 (id) values (1)", "people.email"),
+        ("alter table plain add column t tag", "?"),
+        ("alter table plain add column t public.tag", "?"),
+        ("alter table plain add column t free_tag", ""),
+        ("insert into free_notes (id) values (1)", ""),
+        ("insert into own_notes (id) values (1)", ""),
+        ("select t from notes", ""),
+    ];
+    check(&cases, &catalog);
+}
+
+#[test]
+fn a_domains_default_goes_with_a_column_into_a_table_that_a_query_makes() {
+    let (cluster, catalog) = shop();
+    let script = "create temp table made as select id, t from notes where false; insert into made (id) values (1) returning t";
+    let all = facts(script, &catalog);
+    let [_, insert] = all.as_slice() else { panic!("two statements") };
+    assert!(insert.certainty == Certainty::Unknown || !guarded(insert).is_empty(), "{insert:?}");
+    let mut session = session();
+    assert!(session.created.follow(&all[0], &catalog, &["pg_catalog".to_owned(), "public".to_owned()]));
+    let [insert] = analyze(b"insert into made (id) values (1) returning t", &catalog, &session)
+        .try_into()
+        .expect("one statement");
+    assert!(insert.certainty == Certainty::Unknown || !guarded(&insert).is_empty(), "{:?}", columns(&insert));
+    // One that is there already, the catalog has.
+    cluster
+        .load("shop", "create unlogged table kept as select id, t from notes where false")
+        .expect("a table");
+    check(&[("insert into kept (id) values (1)", "people.email")], &snapshot(&cluster, "shop"));
+}
+
+#[test]
+fn an_expression_that_makes_a_domains_value_checks_it_though_it_calls_nothing() {
+    let (cluster, catalog) = shop();
+    // The server runs them: what is known decides whether the row is taken.
+    cluster.load("shop", "insert into by_check values (1, 'AAA')").expect("a known address");
+    assert!(cluster.psql("shop", "insert into by_check values (2, 'BBB')").is_err());
+    let cases = [
+        ("insert into by_default (id) values (1)", "people.email"),
+        ("insert into by_check values (1, 'x')", "people.email"),
+        ("update by_check set t = 'x' where id = 1", "by_check.secret people.email"),
+        ("insert into by_array values (1, '{x}')", "people.email"),
+        ("insert into by_generated values (1)", "people.email"),
+        ("select id from by_policy", "people.email"),
+        ("update by_policy set id = 1", "people.email"),
+        ("analyze by_statistics", "?"),
+        ("analyze", "?"),
+        ("analyze by_enum", ""),
+        ("select id from by_enum", ""),
+    ];
+    check(&cases, &catalog);
+}
+
+#[test]
+fn a_policy_that_makes_a_value_of_an_opaque_type_is_not_known() {
+    let (cluster, _) = shop();
+    let ddl = "create type spot; create function canon(spot) returns spot immutable language internal as 'int4range_canonical';
+        create type spot as range (subtype = int4, canonical = canon);
+        create policy p on by_opaque using ((t::spot) is not null)";
+    cluster.load("shop", ddl).expect("a range type");
+    check(&[("select id from by_opaque", "?"), ("select id from plain", "")], &snapshot(&cluster, "shop"));
+}
+
+/// Ways to have a literal parsed as an array or row of domains.
+const PARSING: &str = r#"
+    create table lists (id int, a known[]);
+    create function takes(a known[]) returns int language sql as 'select 1';
+    create function takes_slow(a known[]) returns int language plpgsql as 'begin return 1; end';
+    create function gives() returns known[] language sql as 'select null::public.known[]';
+    create function alike(known[], known[]) returns boolean language sql as 'select true';
+    create operator @=@ (leftarg = known[], rightarg = known[], function = alike);
+    create view array_view as select id, array[note]::known[] as a from plain;
+    create view over_lists as select id, a from lists;
+    create procedure proceeds(a known[]) language sql as 'select 1';
+    create type holder as (a known[]);
+"#;
+
+#[test]
+fn whatever_may_have_a_checked_literal_parsed_says_so() {
+    let (cluster, _) = shop();
+    cluster.load("shop", PARSING).expect("code");
+    let catalog = snapshot(&cluster, "shop");
+    for (sql, reads) in [
+        ("select takes('{x}')", true),
+        ("select takes(a => '{x}')", true),
+        ("select takes_slow('{x}')", true),
+        ("select gives() || '{x}'", true),
+        ("select array_cat(gives(), '{x}')", true),
+        ("select 1 from (select gives() as a) q where a = '{x}'", true),
+        ("select '{x}' operator(public.@=@) null", true),
+        ("select id from array_view where a = '{x}'", true),
+        ("select id from over_lists where a = '{x}'", true),
+        ("call proceeds('{x}')", true),
+        ("call missing('{x}'::public.known[])", true),
+        ("select missing('{x}'::known[])", true),
+        ("select missing_column, '{x}'::known[] from plain", true),
+        ("explain select takes('{x}')", true),
+        ("declare c cursor for select takes('{x}')", true),
+        ("create temp table made as select takes('{x}')", true),
+        ("do $$ begin end $$", true),
+        ("select from )", true),
+        ("do 'begin end'", true),
+        ("select id from plain where note = '{x}'", false),
+        ("insert into plain values (1, '{x}')", false),
+        ("select lower('X')", false),
+        // Values that come with the Bind are checked then.
+        ("select takes($1)", false),
+        ("select id from array_view where a = $1", false),
+        ("select missing($1)", false),
+        ("call proceeds($1)", false),
+        // It does read, and not by being parsed.
+        ("select first()", false),
+    ] {
+        let all = facts(sql, &catalog);
+        assert_eq!(all[0].parsing_reads, reads, "{sql}: {:?}", all[0].reasons);
+    }
+}
+
+/// What is made at once is parsed at once.
+#[test]
+fn ddl_that_has_a_checked_literal_parsed_is_not_taken_for_one_that_runs_nothing() {
+    let (cluster, _) = shop();
+    cluster.load("shop", PARSING).expect("code");
+    for attack in [
+        "create function pg_temp.q() returns int language sql as $$ select array_length('{BBB}'::public.known[], 1) $$",
+        "create function pg_temp.q(a public.known[] default '{BBB}') returns int language plpgsql as 'begin return 1; end'",
+        "alter table lists alter column a set default '{BBB}'",
+        "create table typed of holder (a default '{BBB}')",
+        "create table heir (check (a <> '{BBB}')) inherits (lists)",
+        "create table alike (like lists, check (a <> '{BBB}'))",
+    ] {
+        let failed = cluster.psql("shop", attack).expect_err(attack).to_string();
+        assert!(failed.contains("known_check"), "{attack}: {failed}");
+        let [facts] = facts(attack, &snapshot(&cluster, "shop")).try_into().expect("one statement");
+        assert!(facts.certainty == Certainty::Unknown || !guarded(&facts).is_empty(), "{attack}");
+    }
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        ("alter table lists alter column a set default '{x}'", "people.email"),
+        ("alter table unheard_of alter column a set default '{x}'", "?"),
+        ("alter table unheard_of alter column a drop default", ""),
+        ("alter table unheard_of alter column a set default 7", ""),
+        ("alter table plain alter column note set default 'x'", ""),
+        ("create function f(a text default 'x') returns int language sql as 'select 1'", "?"),
+        ("create function f() returns text language sql as $$ select 'x' $$", "?"),
+        ("create function f() returns text begin atomic select 'x'; end", "?"),
+        ("create function f() returns text return 'x'", "?"),
+        ("create function f() returns text language sql as 'select $$x$$'", "?"),
+        (
+            "create function f(a int default 7) returns int language sql as 'select id from public.plain where id = a'",
+            "",
+        ),
+        (
+            "create function f(a int default 7) returns int begin atomic select id from plain where id = a; end",
+            "",
+        ),
+        ("create function f(a int) returns int return a + 1", ""),
+        ("create function f(a text) returns text language plpgsql as $$ begin return 'x'; end $$", ""),
+        ("create table heir (check (note <> 'x')) inherits (plain)", "?"),
+        ("create table heir () inherits (plain)", ""),
+    ];
+    check(&cases, &catalog);
+    // Where nothing checks, nothing is doubted.
+    cluster.load("shop", "drop domain known cascade; drop domain tag cascade").expect("DDL");
+    let cases = [
+        ("create function f(a text default 'x') returns int language sql as 'select 1'", ""),
+        ("alter table unheard_of alter column a set default '{x}'", ""),
+        ("create table heir (check (note <> 'x')) inherits (plain)", ""),
+    ];
+    check(&cases, &snapshot(&cluster, "shop"));
+}
