@@ -1,7 +1,8 @@
 //! CREATE FUNCTION and CREATE PROCEDURE. Making one executes nothing of it: the server parses its body, and the defaults
 //! of its arguments, and stores them (functioncmds.c, `CreateFunction`; pg_proc.c, `fmgr_sql_validator`; pl_handler.c,
 //! `plpgsql_validator`). But parsing a literal checks the domains within its type, so that where somebody's code does that,
-//! SQL with literals in quotes is not known. (Of PL/pgSQL only the syntax is looked at.) Calling it is judged when it is called, by what it is then; so is all that calls it by itself.
+//! SQL with literals in quotes is not known. (Of PL/pgSQL only the syntax is looked at.) Calling it is judged when it is
+//! called, by what it is then; so is all that calls it by itself.
 
 use pg_raw_parse::nodes::CreateFunctionStmt;
 use pg_raw_parse::{ConstValue, Node};
