@@ -30,6 +30,7 @@ use crate::{
 pub(crate) use ddl::{CommitsDdl, Ddl};
 use freshness::Freshness;
 use keys::Keys;
+pub(crate) use keys::Writing;
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.

@@ -43,7 +43,7 @@ use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 pub use self::unheld::before_it_runs;
-use crate::database::{Database, View};
+use crate::database::{Database, View, Writing};
 use crate::gate::Gate;
 use crate::manner::Manner;
 use crate::refusal;
@@ -70,6 +70,8 @@ pub(crate) struct Judge {
     /// When the connection was let in.
     opened: Timestamp,
     known: Known,
+    /// Keys that its statements may be writing.
+    writing: Writing,
     /// What the client's program looks like; `None`: there is none, as where people ask ahead of time.
     manner: Option<Manner>,
     /// Where the session comes from and whose habits it is held against, once a policy has asked.
@@ -123,7 +125,7 @@ impl Judge {
         // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
         let transaction_left = None;
-        let (known, manner, origin) = (Known::default(), None, OnceLock::new());
+        let (known, writing, manner, origin) = (Known::default(), Writing::default(), None, OnceLock::new());
         let opened = gate.clock.now();
         Self {
             gate,
@@ -137,6 +139,7 @@ impl Judge {
             transaction_left,
             opened,
             known,
+            writing,
             manner,
             origin,
             shutdown: None,
@@ -177,10 +180,8 @@ impl Judge {
 
     /// Decides on a message for the first time.
     pub(crate) async fn decide(&mut self, pending: &mut Arc<Pending>, by: Resolved<'_>) -> Verdict {
-        match self.try_decide(pending, by, None).await {
-            Ok(verdict) => verdict,
-            Err(error) => self.unrecorded(pending, &error).await,
-        }
+        let decided = self.try_decide(pending, by, None).await;
+        self.obeyed(pending, decided).await
     }
 
     /// Decides again when a hold was approved: what is stricter now than what was asked asks again.
@@ -190,10 +191,20 @@ impl Judge {
         by: Resolved<'_>,
         approved: &Hold,
     ) -> Verdict {
-        match self.try_decide(pending, by, Some(approved)).await {
+        let decided = self.try_decide(pending, by, Some(approved)).await;
+        self.obeyed(pending, decided).await
+    }
+
+    /// What becomes of it.
+    async fn obeyed(&mut self, pending: &Pending, decided: Result<Verdict, LogError>) -> Verdict {
+        let verdict = match decided {
             Ok(verdict) => verdict,
             Err(error) => self.unrecorded(pending, &error).await,
+        };
+        if !verdict.passes() {
+            self.has_ended(pending.number, true);
         }
+        verdict
     }
 
     async fn try_decide(
@@ -206,10 +217,6 @@ impl Judge {
         let Some(view) = self.database.view() else {
             return self.try_fail(pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
         };
-        if self.database.is_outdated() && !pending.aborted && pending.facts.iter().any(unheld::names_anything)
-        {
-            return self.try_fail(pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
-        }
         let begun = Instant::now();
         let Some(mut who) = self.circumstances_of(&view, &pending.facts, pending, Some(by.0)) else {
             return self.try_fail(pending, Refusal::NoLongerKnown, refusal::no_longer_known()).await;
@@ -232,9 +239,13 @@ impl Judge {
             self.look_again(&view, pending, &mut who);
         }
         let decision = unheld::decide(&view, &who, &pending.facts, pending);
+        let outdated = self.database.is_outdated() && decision.enforced && !pending.aborted;
+        if outdated && pending.facts.iter().any(unheld::names_anything) {
+            return self.try_fail(pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
+        }
         if view.rules.limits_subjects() && !pending.aborted {
             let keys = telling::writes(&pending.facts, view.rules.map(), &who.database);
-            keys.into_iter().for_each(|key| self.database.keys.writes(key));
+            self.database.keys.may_write(pending.number, keys, &mut self.writing);
         }
         self.gate.metrics.thought(begun.elapsed());
         let again = self.known.comes_again(&pending.facts);

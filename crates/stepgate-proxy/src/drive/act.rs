@@ -58,6 +58,7 @@ impl Drive {
                 if !state.limited.is_empty() {
                     self.settle_limited(state);
                 }
+                self.judge.has_ended(number, sqlstate.is_some());
                 self.judge.gate.metrics.completed(rows, bytes, sqlstate.as_deref());
                 let took = started.map(|started| state.now.saturating_duration_since(started));
                 let completed = Completed {

@@ -17,6 +17,11 @@ const AT_ONCE: usize = 96;
 const HASH_BYTES: usize = 16;
 
 impl Judge {
+    /// A statement that was decided on has ended, or does not run.
+    pub(crate) fn has_ended(&mut self, number: u64, failed: bool) {
+        self.database.keys.has_ended(number, failed, &mut self.writing);
+    }
+
     /// The keys to be told of, if any are. As the map is when the session begins.
     pub(crate) fn tracked_keys(&self) -> Option<Arc<TrackedKeys>> {
         if !self.gate.track_subjects {
