@@ -156,11 +156,17 @@ fn by_a_cursor_that_was_opened_before_the_rules_changed() {
     let stricter = replaced(&text, rule, "    match: {class: confidential}\n    action: deny\n");
     std::fs::write(&policy, stricter).unwrap();
     world.reload();
+    // The configuration is told of before the policy that comes with it is in force.
+    let mut third = bare(&world, &dana);
+    let is_denied = || third.run("select email from customers limit 1;").unwrap().sqlstate == "42501";
+    stepgate_testkit::until("the stricter rules", SOON, is_denied).unwrap();
     let refused = psql.run("fetch 2 from c;").unwrap();
     assert_eq!(refused.sqlstate, "42501", "{}", refused.text());
     assert!(!refused.text().contains("@example.test"), "{}", refused.text());
     std::fs::write(&policy, &text).unwrap();
     world.reload();
+    let passes_again = || third.run("select email from customers limit 1;").unwrap().is_ok();
+    stepgate_testkit::until("the rules of before", SOON, passes_again).unwrap();
     drop(psql);
     let mut psql = bare(&world, &dana);
     passes(&mut psql, "begin;");
