@@ -3,6 +3,7 @@
 mod ddl;
 mod freshness;
 mod keys;
+mod past;
 mod rest;
 
 use std::collections::BTreeSet;
@@ -12,12 +13,10 @@ use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
 use stepgate_sql::{Bindings, Catalog, Taints};
-use stepgate_store::{Log, LogError, Vault};
 use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
 use tracing::Instrument as _;
 
-use crate::binding::{self, StoredBindings};
 use crate::catalog::{sizes, temporary};
 use crate::databases::Use;
 use crate::planner::Planner;
@@ -31,6 +30,7 @@ pub(crate) use ddl::{CommitsDdl, Ddl};
 use freshness::Freshness;
 use keys::Keys;
 pub(crate) use keys::Writing;
+pub(crate) use past::Past;
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
@@ -92,48 +92,6 @@ pub struct Database {
     closed: watch::Sender<bool>,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
-}
-
-/// Which columns were bound before now.
-pub(crate) enum Past {
-    /// Read already.
-    Known(StoredBindings),
-    /// As the store has it, once the one of that name that was open before has written its last.
-    Stored {
-        /// The store.
-        log: Log,
-        /// Opens it.
-        vault: Vault,
-        /// Which.
-        before: Option<Arc<Database>>,
-    },
-}
-
-impl Past {
-    /// With the one of that name that was open before.
-    pub(crate) fn after(self, database: Option<Arc<Database>>) -> Self {
-        match self {
-            Self::Stored { log, vault, .. } => Self::Stored { log, vault, before: database },
-            known @ Self::Known(_) => known,
-        }
-    }
-
-    async fn read(&mut self, name: &str) -> Result<&mut StoredBindings, LogError> {
-        if let Self::Stored { log, vault, before } = self {
-            if let Some(before) = before.take() {
-                drop(before.reader.lock().await);
-            }
-            *self = Self::Known(binding::load_one(log.clone(), vault.clone(), name.to_owned()).await?);
-        }
-        match self {
-            Self::Known(bindings) => Ok(bindings),
-            Self::Stored { .. } => Err(LogError::Closed),
-        }
-    }
-
-    const fn known(&self) -> Option<&StoredBindings> {
-        if let Self::Known(bindings) = self { Some(bindings) } else { None }
-    }
 }
 
 struct Reader {

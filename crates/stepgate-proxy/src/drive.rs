@@ -9,13 +9,13 @@ mod act;
 mod calls;
 mod cancel;
 mod end;
+mod grounds;
 mod hold;
 mod large;
 mod leaving;
 mod look;
 mod meter;
 mod news;
-mod standing;
 mod started;
 mod wait;
 
@@ -39,9 +39,9 @@ pub(crate) use self::calls::{Calls, Sources};
 use self::cancel::Cancelling;
 pub(crate) use self::end::End;
 use self::end::client_gone;
+use self::grounds::Grounds;
 use self::large::Large;
 use self::look::Looking;
-use self::standing::Standing;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
@@ -107,7 +107,8 @@ pub(crate) struct State {
     under_way: UnderWay,
     /// What the session has learnt of its database.
     learnt: Option<Moment>,
-    standing: Standing,
+    /// By what its portals and cursors were let through.
+    grounds: Grounds,
     /// When what is being dealt with came, or the last statement was decided on.
     now: Instant,
     looked_for_names: Option<Instant>,
@@ -165,7 +166,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         large: None,
         under_way: UnderWay::default(),
         learnt: None,
-        standing: Standing::default(),
+        grounds: Grounds::default(),
         now: Instant::now(),
         looked_for_names: None,
         outside: Instant::now(),
@@ -312,7 +313,7 @@ impl Drive {
 
     /// The session learns what is new of its database.
     fn learn(&mut self, state: &mut State) {
-        self.learn_standing(state);
+        self.learn_groups(state);
         let database = &self.judge.database;
         let moment = database.moment();
         if state.learnt == Some(moment) {
@@ -320,7 +321,7 @@ impl Drive {
         }
         if let Some(view) = database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
-            if state.standing.has_other_rules(view.rules.sha256()) {
+            if state.grounds.has_other_rules(view.rules.sha256()) {
                 self.session.rules_changed();
             }
         }

@@ -16,6 +16,7 @@ mod signal;
 mod subjects;
 mod telling;
 mod unheld;
+mod verdict;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -26,7 +27,7 @@ use stepgate_policy::{Circumstances, Decision, Origin, Touched};
 use stepgate_record::{Event, Permit, Refusal};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
-use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
+use stepgate_store::{Change, LogError, ProfileOf};
 use stepgate_types::{
     Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
     StatementId, SubjectKind, Timestamp, Use, Who,
@@ -43,6 +44,7 @@ use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 pub use self::unheld::before_it_runs;
+pub(crate) use self::verdict::{Standing, Verdict};
 use crate::database::{Database, View, Writing};
 use crate::gate::Gate;
 use crate::manner::Manner;
@@ -78,38 +80,6 @@ pub(crate) struct Judge {
     origin: OnceLock<(Origin, ProfileOf)>,
     /// How far the gate is on its way out; `None`: nobody is asked here who would have to wait.
     shutdown: Option<watch::Receiver<Shutdown>>,
-}
-
-/// What becomes of a statement.
-pub(crate) enum Verdict {
-    /// It runs. The reply of one that went on a ticket waits for its release. What it stores in relations of the
-    /// session's own is for the session to remember.
-    Pass(Pass, Option<PendingRelease>, Vec<(RelationName, Flow)>),
-    /// It runs, and its rows are limited.
-    Limited(Box<Limited>, Box<Verdict>),
-    /// It waits for people.
-    Hold(Box<Hold>),
-    /// It does not run.
-    Refuse(Problem),
-}
-
-impl Verdict {
-    /// Whether it runs.
-    pub(crate) fn passes(&self) -> bool {
-        match self {
-            Self::Pass(..) => true,
-            Self::Limited(_, verdict) => verdict.passes(),
-            Self::Hold(_) | Self::Refuse(_) => false,
-        }
-    }
-}
-
-/// What becomes of a statement that runs.
-pub(crate) enum Standing {
-    /// Its reply may be shown. What it stores in relations of the session's own is for the session to remember.
-    Stands(Vec<(RelationName, Flow)>),
-    /// Nothing more of it may be shown.
-    Overtaken,
 }
 
 impl Judge {

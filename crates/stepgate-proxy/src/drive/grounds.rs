@@ -7,7 +7,7 @@ use super::{Drive, State};
 
 /// As it was last looked at.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Grounds {
     /// SHA-256 (hex) of map and policy.
     rules: Option<Box<str>>,
     /// How often people had changed.
@@ -15,7 +15,7 @@ pub(super) struct Standing {
     groups: Box<[GroupName]>,
 }
 
-impl Standing {
+impl Grounds {
     /// Whether these are other rules than those of before.
     pub(super) fn has_other_rules(&mut self, sha256: &str) -> bool {
         if self.rules.as_deref() == Some(sha256) {
@@ -27,16 +27,16 @@ impl Standing {
 
 impl Drive {
     /// Which groups the person is in now.
-    pub(super) fn learn_standing(&mut self, state: &mut State) {
-        let (version, standing) = (self.judge.gate.people.version(), &mut state.standing);
-        if standing.people == Some(version) {
+    pub(super) fn learn_groups(&mut self, state: &mut State) {
+        let (version, grounds) = (self.judge.gate.people.version(), &mut state.grounds);
+        if grounds.people == Some(version) {
             return;
         }
         let groups = self.judge.groups();
-        if standing.people.replace(version).is_some() && standing.groups != groups {
+        if grounds.people.replace(version).is_some() && grounds.groups != groups {
             self.session.rules_changed();
         }
-        standing.groups = groups;
+        grounds.groups = groups;
     }
 }
 
@@ -46,8 +46,8 @@ mod tests {
 
     #[test]
     fn rules_are_others_once_and_not_where_they_are_first_seen() {
-        let mut standing = Standing::default();
-        let seen: Vec<_> = ["a", "a", "b", "b"].map(|sha256| standing.has_other_rules(sha256)).into();
+        let mut grounds = Grounds::default();
+        let seen: Vec<_> = ["a", "a", "b", "b"].map(|sha256| grounds.has_other_rules(sha256)).into();
         assert_eq!(seen, [false, false, true, false]);
     }
 }
