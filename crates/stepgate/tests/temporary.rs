@@ -209,6 +209,7 @@ fn a_view_with_a_huge_definition_keeps_nobody_from_being_judged_by_the_catalog_a
     let columns: Vec<_> = (0..1_500).map(|n| format!("{}{n} int", "c".repeat(50))).collect();
     passes(&mut psql, &format!("create temp table wide ({});", columns.join(", ")));
     let all = vec!["select * from wide"; 100].join(" union all ");
+    let begun = std::time::Instant::now();
     passes(&mut psql, &format!("create temp view big as {all};"));
     passes(&mut other, "select x from hv;");
     world.cluster.load("shop", "create or replace view hv as select ssn::text as x from customers").unwrap();
@@ -236,4 +237,6 @@ fn a_view_with_a_huge_definition_keeps_nobody_from_being_judged_by_the_catalog_a
     passes(&mut psql, "drop view big;");
     passes(&mut psql, "create temp view small as select 1 as a from wide;");
     passes(&mut psql, "select a from small;");
+    // Each look at the catalog would take ten seconds and more.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "{:?}", begun.elapsed());
 }
