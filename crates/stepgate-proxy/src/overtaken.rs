@@ -24,6 +24,10 @@ const SOON: Duration = Duration::from_millis(100);
 /// Binds parked and portals, each as many at most. Were one let through and not remembered, it could show what it was overtaken by.
 const MAX_WATCHED: usize = 4 * stepgate_session::MAX_OWED;
 
+/// The most that may be known of them, in bytes: a few words about wide tables take megabytes. More than what is outstanding
+/// and what portals may take.
+const MAX_WATCHED_BYTES: usize = 64 << 20;
+
 /// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
     pub(crate) pending: Arc<Pending>,
@@ -95,6 +99,11 @@ impl Watched {
         (has_flows || doubted).then_some(now)
     }
 
+    /// About as many bytes as what is known of it takes.
+    fn bytes(&self) -> usize {
+        self.pending.facts.iter().map(Facts::bytes).fold(0, usize::saturating_add)
+    }
+
     /// Whether it only gives things other names.
     fn only_moves(&self) -> bool {
         let moves = |facts: &Facts| {
@@ -114,6 +123,8 @@ impl Watched {
 pub(crate) struct UnderWay {
     /// Lowest number first.
     watched: VecDeque<Watched>,
+    /// What is known of those, and of what was among them since there were last none.
+    bytes: usize,
     /// By which the last of them was judged.
     catalog: Option<Own<Catalog>>,
     /// When something last came from the server.
@@ -135,6 +146,7 @@ impl Default for UnderWay {
     fn default() -> Self {
         Self {
             watched: VecDeque::new(),
+            bytes: 0,
             catalog: None,
             heard: Instant::now(),
             looked: None,
@@ -150,11 +162,12 @@ impl Default for UnderWay {
 impl UnderWay {
     /// Whether there is room for one more. `is_open`: more may come of the statement with that number.
     pub(crate) fn has_room(&mut self, is_open: impl Fn(u64) -> bool) -> bool {
-        if self.watched.len() >= MAX_WATCHED {
+        if self.watched.len() >= MAX_WATCHED || self.bytes > MAX_WATCHED_BYTES {
             // Portals that were closed, or made anew, half-way or before they were executed.
             self.watched.retain(|watched| is_open(watched.pending.number));
+            self.bytes = self.watched.iter().map(Watched::bytes).fold(0, usize::saturating_add);
         }
-        self.watched.len() < MAX_WATCHED
+        self.watched.len() < MAX_WATCHED && self.bytes <= MAX_WATCHED_BYTES
     }
 
     /// A statement is about to be sent, for which there is room. `anew`: nothing of what was sent before can still run.
@@ -207,6 +220,8 @@ impl UnderWay {
                 own: self.committed,
                 sent: now,
             };
+            self.bytes = if self.watched.is_empty() { 0 } else { self.bytes };
+            self.bytes = self.bytes.saturating_add(watched.bytes());
             self.watched.push_back(watched);
         }
     }

@@ -402,7 +402,7 @@ async fn prepare(
         pid: upstream.pid,
         catalog: Arc::clone(&view.catalog),
         parameters: upstream.params_as_text(),
-        nonce: u64::from_be_bytes(random(gate)?),
+        secret: random(gate)?,
     });
     if let Some(keys) = &tracked {
         session.track(Arc::clone(keys));

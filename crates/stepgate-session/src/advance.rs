@@ -23,6 +23,10 @@ use crate::subject::{
 /// remembers each statement that is under way.
 pub const MAX_OWED: usize = 1_024;
 
+/// The most that may be known of what is outstanding, in bytes as the registry counts them: a few words about wide tables take
+/// megabytes.
+const MAX_OWED_BYTES: usize = 8 << 20;
+
 /// What a name stands for, or that it is too early to say.
 enum Lookup {
     Means(Meaning),
@@ -34,7 +38,7 @@ impl Session {
     /// Takes frames until one has to wait.
     pub(crate) fn advance(&mut self) {
         while matches!(self.gate, Gate::Open) && !self.paused {
-            if self.expect.len() >= if self.full { MAX_OWED / 2 } else { MAX_OWED } {
+            if self.owes_too_much() {
                 let until_sync = self.expect.back().is_some_and(|last| !last.owed.ends_with_ready());
                 if !self.full && until_sync {
                     // Without a Flush the server might keep its replies, and nothing would ever move again.
@@ -71,6 +75,17 @@ impl Session {
                 self.protocol_violation("a message of the client's is malformed");
             }
         }
+    }
+
+    /// Whether so much is under way that more has to wait: also until half of it is done, once it is.
+    fn owes_too_much(&mut self) -> bool {
+        let share = if self.full { 2 } else { 1 };
+        if self.owed_bytes > MAX_OWED_BYTES / share {
+            // What is done by now was counted, too.
+            self.owed_bytes =
+                self.expect.iter().map(|entry| entry.owed.bytes()).fold(0, usize::saturating_add);
+        }
+        self.expect.len() >= MAX_OWED / share || self.owed_bytes > MAX_OWED_BYTES / share
     }
 
     /// Takes the frame at the head of the inbox, or leaves it there and says in `gate` or `leaving` why.
@@ -252,13 +267,16 @@ impl Session {
             return;
         }
         let Some((bind, newest)) = self.park.undecided() else {
+            if self.must_look_for_relations() {
+                return;
+            }
             while self.forward_parked() {}
-            self.leaving = false;
+            (self.leaving, self.looked) = (false, false);
             return;
         };
         let name = bind.statement.clone();
         let fresh = newest.is_some();
-        let (mut opaque, mut executes) = (false, false);
+        let (mut opaque, mut executes, mut restated) = (false, false, false);
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
             None => match self.statement(&name) {
@@ -285,6 +303,7 @@ impl Session {
                         self.registry.means_as_then(&name, &statement, &now);
                         let facts = now_and_then(now, statement.facts.as_ref());
                         let facts = self.given_types(facts, &statement.types);
+                        restated = statement.facts.is_some() && statement.settings != self.settings_changed;
                         (facts, statement.sql.clone(), statement.types.clone(), statement.facts.clone())
                     }
                     Judged::Later => return,
@@ -301,7 +320,8 @@ impl Session {
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
         let (values, formats) = self.park.take_values();
-        let pending = Pending { values, formats, types, ..self.pending(Protocol::Extended, facts, sql) };
+        let pending = self.pending(Protocol::Extended, facts, sql);
+        let pending = Pending { values, formats, types, restated, ..pending };
         self.decide(Subject {
             frame: Frame::Bind,
             opaque,
@@ -354,19 +374,23 @@ impl Session {
         }
         match parked {
             Parked::Parse { name, statement, frame } => {
-                let Prepared { sql, types, facts: _ } = &*statement;
+                let Prepared { sql, types, .. } = &*statement;
                 let facts = self.facts_now(sql);
-                if facts.iter().any(|facts| facts.parsing_reads) && !self.park.goes_on_with(&name) {
+                if self.reads_when_parsed(&facts, sql, types) && !self.park.goes_on_with(&name) {
                     self.refuse_parse();
                     return false;
                 }
-                let facts = Some(facts);
-                let statement = Arc::new(Prepared { sql: sql.clone(), types: types.clone(), facts });
+                let (facts, settings) = (Some(facts), self.settings_changed);
+                let statement =
+                    Arc::new(Prepared { sql: sql.clone(), types: types.clone(), facts, settings });
                 self.server.harmless(b'P', &frame);
                 self.owe(Owed::Parse { name, statement });
             }
             Parked::Describe { frame } => {
-                self.looks_anew(&frame);
+                if self.looks_anew(&frame) {
+                    self.refuse_parse();
+                    return false;
+                }
                 self.server.harmless(b'D', &frame);
                 self.owe_description(&frame);
             }
@@ -500,6 +524,7 @@ impl Session {
             types: Vec::new(),
             transaction: so_far,
             in_transaction: self.isolation.is_open(self.status) || so_far != TransactionSoFar::Nothing,
+            restated: false,
             aborted,
         }
     }
@@ -534,7 +559,7 @@ fn read_parked(tag: u8, frame: Bytes) -> Result<Parked, ReadError> {
     Ok(match tag {
         b'P' => {
             let Parse { name, sql, types } = Parse::read(&frame)?;
-            let statement = Arc::new(Prepared { sql: owned(sql), types, facts: None });
+            let statement = Arc::new(Prepared { sql: owned(sql), types, facts: None, settings: 0 });
             Parked::Parse { name: registry::key(name), statement, frame }
         }
         b'B' => {

@@ -56,7 +56,7 @@ impl Session {
     /// its error at once. `false`: that is known, or cannot be asked here.
     fn must_try(&mut self, facts: &[Facts], sql: &Bytes, check: &Check<'_>) -> bool {
         let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute)
-            && !only.parsing_reads);
+            && !self.reads_when_parsed(facts, sql, check.types));
         let within = self.segment_begun;
         // A Query ends the segment in which it comes.
         let can_ask = if within { !check.simple && !self.copy_in } else { self.expect.is_empty() };
@@ -123,6 +123,25 @@ impl Session {
         true
     }
 
+    /// Asks for the catalog as it is now, where a Parse that comes without its Bind names a relation that nobody knows: another
+    /// session may have made it a moment ago, and what is not known of a statement when it is parsed stays so for as long as
+    /// it is prepared. `false`: all are known, or that has been asked.
+    pub(crate) fn must_look_for_relations(&mut self) -> bool {
+        if self.looked || self.catalog_stale() || self.status == b'E' || self.park.has_passed() {
+            return false;
+        }
+        let parsed = self.park.all_parsed().unwrap_or_default();
+        let names_unknown =
+            |facts: &Facts| facts.reasons.iter().any(|reason| reason.code == "unknown-relation");
+        if !parsed.iter().any(|statement| self.facts_now(&statement.sql).iter().any(names_unknown)) {
+            return false;
+        }
+        self.looked = true;
+        self.ask_for_catalog();
+        self.gate = Gate::AwaitingCatalog;
+        true
+    }
+
     /// Whether all that was sent will be answered without anything more being sent. In the middle of a segment it need not
     /// be, and nothing can be asked without ending that.
     pub(crate) fn answers_will_come(&self) -> bool {
@@ -148,7 +167,9 @@ impl Session {
         match kind {
             Target::Statement => {
                 self.forward_park_before_undecided();
-                self.means_by_now(name);
+                if self.means_by_now(name) {
+                    return self.skipping;
+                }
                 self.server.describe_statement(name);
             }
             Target::Portal => self.server.describe_portal(name),

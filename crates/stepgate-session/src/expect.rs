@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::described::Origins;
 use crate::outlet::{Opened, Traces};
-use crate::registry::Prepared;
+use crate::registry::{Prepared, bytes_of};
 
 /// A refusal on its way: a message that must fail, and the error the client gets in place of the server's.
 #[derive(Debug)]
@@ -100,6 +100,16 @@ impl Owed {
                 | Self::Exists
                 | Self::Check(_)
         )
+    }
+
+    /// About as many bytes as what is known of it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Parse { statement, .. } => statement.facts.as_deref().map_or(0, bytes_of),
+            Self::Bind { opened, .. } => bytes_of(&opened.traces().shows),
+            Self::Query { traces, .. } | Self::Execute { traces, .. } => bytes_of(&traces.shows),
+            _ => 0,
+        }
     }
 
     /// Whether the client waits for it: what is the gate's own, or refused, nobody can cancel.

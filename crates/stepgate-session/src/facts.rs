@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{ClientEncoding, Effect, Facts, RunsAs, SessionState, analyze, analyze_at_once};
+use stepgate_sql::{ClientEncoding, Effect, Facts, RunsAs, SessionState, Settings, analyze, analyze_at_once};
 use stepgate_types::Kind;
 use stepgate_wire::read::{Describe, Target};
 
@@ -34,27 +34,59 @@ impl Session {
             "application_name" => value.clone_into(&mut self.application_name),
             "standard_conforming_strings" => {
                 self.own_state().standard_conforming_strings = value == "on";
-                self.forget_facts();
+                self.is_read_otherwise();
             }
             "client_encoding" => {
                 self.own_state().encoding = ClientEncoding::named(value);
-                self.forget_facts();
+                self.is_read_otherwise();
             }
-            "DateStyle" => value.clone_into(&mut self.own_state().times[0]),
-            "IntervalStyle" => value.clone_into(&mut self.own_state().times[1]),
-            "TimeZone" => value.clone_into(&mut self.own_state().times[2]),
+            "DateStyle" => self.time_setting(0, value),
+            "IntervalStyle" => self.time_setting(1, value),
+            "TimeZone" => self.time_setting(2, value),
             _ => {}
         }
     }
 
-    /// Whether `client_encoding` may become another by what is under way. The server says so with its ReadyForQuery.
-    fn may_change_encoding(&mut self, facts: &Facts) {
-        let sets = facts.effect.encoding.is_some()
-            || is_wild(facts)
-            || (facts.kind == Kind::Session && facts.effect.session);
-        let undoes = facts.kind == Kind::Transaction && !facts.read_only && self.encoding_touched;
-        self.encoding_touched |= sets;
-        self.encoding_unsure |= sets || undoes;
+    fn is_read_otherwise(&mut self) {
+        self.forget_facts();
+        self.settings_changed = self.settings_changed.saturating_add(1);
+    }
+
+    fn time_setting(&mut self, which: usize, value: &str) {
+        let Some(known) = self.own_state().times.get_mut(which).filter(|known| *known != value) else {
+            return;
+        };
+        value.clone_into(known);
+        self.settings_changed = self.settings_changed.saturating_add(1);
+    }
+
+    /// Whether settings may become others by what is under way. The server says so with its ReadyForQuery, and of some not at
+    /// all.
+    fn may_change_settings(&mut self, facts: &Facts) {
+        let wild = is_wild(facts);
+        let sets =
+            wild || facts.effect.encoding.is_some() || (facts.kind == Kind::Session && facts.effect.session);
+        let ends = facts.kind == Kind::Transaction && !facts.read_only;
+        self.reading.takes(sets, ends);
+        let settings = if wild { Settings::Unreported } else { facts.effect.settings };
+        if self.settings.takes(sets || settings != Settings::Indifferent, ends) {
+            self.settings_changed = self.settings_changed.saturating_add(1);
+            self.own_state().unsettled = true;
+        }
+        if settings == Settings::Unreported && !self.state.has_settings {
+            self.own_state().has_settings = true;
+        }
+    }
+
+    /// The server has told of settings: all that was sent has been done. `idle`: no transaction is open.
+    pub(crate) fn settings_told(&mut self, idle: bool) {
+        let unsure = self.reading.is_unsure() || self.settings.is_unsure();
+        self.learned = self.learned.saturating_add(u64::from(unsure));
+        self.reading.told(idle);
+        self.settings.told(idle);
+        if self.state.unsettled {
+            self.own_state().unsettled = false;
+        }
     }
 
     /// What must be assumed from the moment a statement is on its way.
@@ -63,7 +95,7 @@ impl Session {
         for facts in facts.iter() {
             let wild = is_wild(facts);
             self.rewritten.by(facts);
-            self.may_change_encoding(facts);
+            self.may_change_settings(facts);
             if facts.kind == Kind::Transaction {
                 if !facts.read_only {
                     self.forget_made();
@@ -271,11 +303,23 @@ impl Session {
         }
     }
 
-    /// The client's Describe is about to be sent: that of a prepared statement has the server look anew at its names.
-    pub(crate) fn looks_anew(&mut self, describe: &Bytes) {
-        if let Ok(Describe { kind: Target::Statement, name }) = Describe::read(describe) {
-            self.means_by_now(&registry::key(name));
+    /// The client's Describe is about to be sent: that of a prepared statement has the server look anew at its names, and
+    /// parse it again if they mean something else. Whether that may read data that no Bind behind it was let through for.
+    pub(crate) fn looks_anew(&mut self, describe: &Bytes) -> bool {
+        match Describe::read(describe) {
+            Ok(Describe { kind: Target::Statement, name }) => {
+                let name = registry::key(name);
+                self.means_by_now(&name) && !self.park.goes_on_with(&name)
+            }
+            _ => false,
         }
+    }
+
+    /// Whether the server reads data when it parses this, with parameters of these types: a literal may be given one of them,
+    /// whose checks run somebody's code.
+    pub(crate) fn reads_when_parsed(&self, facts: &[Facts], sql: &[u8], types: &[u32]) -> bool {
+        let runs_code = || types.iter().any(|oid| self.catalog.runs_code_of_type(*oid));
+        facts.iter().any(|facts| facts.parsing_reads) || (may_have_text(sql) && runs_code())
     }
 
     /// The same of what a text executes that has these facts.
@@ -290,21 +334,23 @@ impl Session {
         }
     }
 
-    /// What is prepared under this name may be gone on with by what its names mean now.
-    pub(crate) fn means_by_now(&mut self, name: &Bytes) {
-        let sql = match self.newest_parse(name) {
+    /// What is prepared under this name may be gone on with by what its names mean now. Whether to parse it anew may read
+    /// data.
+    pub(crate) fn means_by_now(&mut self, name: &Bytes) -> bool {
+        let (sql, types) = match self.newest_parse(name) {
             Some(at) => match self.expect.get(at).map(|entry| &entry.owed) {
-                Some(Owed::Parse { statement, .. }) => statement.sql.clone(),
-                _ => return,
+                Some(Owed::Parse { statement, .. }) => (statement.sql.clone(), statement.types.clone()),
+                _ => return false,
             },
             None => match self.registry.last_known(name) {
-                Meaning::Known(statement) => statement.sql.clone(),
-                Meaning::Sql(sql, _) => sql,
-                Meaning::Opaque => return,
+                Meaning::Known(statement) => (statement.sql.clone(), statement.types.clone()),
+                Meaning::Sql(sql, _) => (sql, Vec::new()),
+                Meaning::Opaque => return false,
             },
         };
         let now = self.facts_now(&sql);
         self.may_mean(name, &now);
+        self.reads_when_parsed(&now, &sql, &types)
     }
 
     /// The same, by facts that are known.
@@ -325,20 +371,13 @@ impl Session {
 
     /// A statement's name for a question of the gate's own; the client cannot guess it.
     pub(crate) fn own_name(&self, what: &str) -> String {
-        format!("sg_{what}_{:016x}", self.nonce)
+        self.names.of_question(what)
     }
 
     /// Facts of the text alone, by catalog and state as they are now.
     pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
-        if self.catalog_stale() {
-            // Objects may exist, or mean, what the snapshot does not know: where a column is gone, its name is found further
-            // out, or calls a function.
-            let blind = SessionState { search_path: None, moved: true, ..(*self.state).clone() };
-            return self.read(sql, &blind);
-        }
-        if self.encoding_unsure && !sql.is_ascii() {
-            let unsure = SessionState { encoding: ClientEncoding::Other, ..(*self.state).clone() };
-            return self.read(sql, &unsure);
+        if let Some(doubted) = self.doubted(sql) {
+            return self.read(sql, &doubted);
         }
         if let Some(known) = self.cache.get(sql) {
             return known;
@@ -346,6 +385,29 @@ impl Session {
         let facts = self.read(sql, &self.state);
         self.cache.insert(sql, &facts);
         facts
+    }
+
+    /// The state to read a text by, where what is under way may have made it another.
+    fn doubted(&self, sql: &Bytes) -> Option<SessionState> {
+        let stale = self.catalog_stale();
+        let (letters, quotes) = match self.reading.is_unsure() {
+            true => (!sql.is_ascii(), sql.contains(&b'\\')),
+            false => (false, false),
+        };
+        (stale || letters || quotes).then(|| {
+            let mut state = (*self.state).clone();
+            if stale {
+                // Objects may exist, or mean, what the snapshot does not know: where a column is gone, its name is found
+                // further out, or calls a function.
+                (state.search_path, state.moved) = (None, true);
+            }
+            if letters {
+                state.encoding = ClientEncoding::Other;
+            }
+            // A backslash may end a literal elsewhere (`standard_conforming_strings`).
+            state.standard_conforming_strings &= !quotes;
+            state
+        })
     }
 
     fn read(&self, sql: &Bytes, state: &SessionState) -> Arc<[Facts]> {
@@ -372,6 +434,12 @@ fn is_deep(sql: &[u8]) -> bool {
         }
         depth > DEEP
     })
+}
+
+/// Whether there may be a literal in quotes of whatever kind.
+fn may_have_text(sql: &[u8]) -> bool {
+    let after = sql.iter().skip(1).chain(std::iter::once(&b' '));
+    sql.iter().zip(after).any(|(byte, next)| *byte == b'\'' || (*byte == b'$' && !next.is_ascii_digit()))
 }
 
 /// What an EXECUTE or FETCH goes on with.

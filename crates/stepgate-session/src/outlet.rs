@@ -282,9 +282,10 @@ impl ToServer {
         self.message(b'Q', &[nonce.as_bytes(), b"\0"]);
     }
 
-    /// Sends a Bind that must fail, since no such prepared statement exists.
+    /// Sends a Bind that must fail, since no such prepared statement exists. If there were one it would fail all the same
+    /// before anything of it is planned: it has two formats for no parameter (`exec_bind_message` of postgres.c).
     pub(crate) fn poison_bind(&mut self, nonce: &str) {
-        self.message(b'B', &[b"\0", nonce.as_bytes(), b"\0\0\0\0\0\0\0"]);
+        self.message(b'B', &[b"\0", nonce.as_bytes(), b"\0\0\x02\0\0\0\0\0\0\0\0"]);
     }
 
     /// Sends an Execute that must fail, since no such portal exists.

@@ -10,11 +10,13 @@ use stepgate_sql::Facts;
 
 use crate::advance::MAX_OWED;
 use crate::outlet::{Pass, Traces};
-use crate::registry::Prepared;
+use crate::registry::{Prepared, bytes_of};
 
 /// The most bytes, and messages, that wait before they are sent on anyhow. Who decides on one looks at those before it.
 pub(crate) const MAX_PARKED: usize = 1 << 20;
 const MAX_FRAMES: usize = MAX_OWED;
+/// The most that may be known of the statements that were let through, in bytes.
+const MAX_FACTS: usize = 8 << 20;
 
 /// A Bind, read.
 #[derive(Debug, Clone)]
@@ -75,6 +77,8 @@ impl Parked {
 pub(crate) struct Park {
     frames: VecDeque<Parked>,
     bytes: usize,
+    /// What is known of statements that were let through.
+    facts: usize,
 }
 
 impl Park {
@@ -86,12 +90,15 @@ impl Park {
     pub(crate) fn pop(&mut self) -> Option<Parked> {
         let parked = self.frames.pop_front()?;
         self.bytes = self.bytes.saturating_sub(parked.frame().len());
+        if let Parked::Bind { pass: Some(passed), .. } = &parked {
+            self.facts = self.facts.saturating_sub(bytes_of(&passed.facts));
+        }
         Some(parked)
     }
 
     /// Drops them. Gives the statements that were let through on a ticket and whose release is still to come.
     pub(crate) fn clear(&mut self) -> Vec<u64> {
-        self.bytes = 0;
+        (self.bytes, self.facts) = (0, 0);
         let unreleased = |parked| match parked {
             Parked::Bind { pass: Some(passed), .. } => {
                 (matches!(passed.pass, Pass::Ticket(_)) && passed.release.is_none()).then_some(passed.number)
@@ -147,7 +154,7 @@ impl Park {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes > MAX_PARKED || self.frames.len() >= MAX_FRAMES
+        self.bytes > MAX_PARKED || self.frames.len() >= MAX_FRAMES || self.facts > MAX_FACTS
     }
 
     /// Whether the next frame is a Bind that nobody has decided on.
@@ -227,11 +234,15 @@ impl Park {
         })
     }
 
-    /// Where the pass of the first undecided Bind goes.
-    pub(crate) fn undecided_pass(&mut self) -> Option<&mut Option<Passed>> {
-        self.frames.iter_mut().find_map(|parked| match parked {
+    /// Lets the first undecided Bind through; `false`: there is none.
+    pub(crate) fn pass(&mut self, passed: Passed) -> bool {
+        let undecided = self.frames.iter_mut().find_map(|parked| match parked {
             Parked::Bind { pass, .. } if pass.is_none() => Some(pass),
             _ => None,
-        })
+        });
+        let Some(pass) = undecided else { return false };
+        self.facts = self.facts.saturating_add(bytes_of(&passed.facts));
+        *pass = Some(passed);
+        true
     }
 }

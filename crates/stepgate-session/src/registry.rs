@@ -60,9 +60,17 @@ pub(crate) struct Prepared {
     /// what names meant then: it plans anew when the search path or an object changes, not when another
     /// object of that name appears before it in the path (`RevalidateCachedQuery` of plancache.c).
     pub(crate) facts: Option<Arc<[Facts]>>,
+    /// How often settings had changed then, by which its literals were read.
+    pub(crate) settings: u64,
 }
 
 impl Prepared {
+    /// The same, with other facts.
+    fn with(&self, facts: Arc<[Facts]>) -> Self {
+        let Self { sql, types, facts: _, settings } = self;
+        Self { sql: sql.clone(), types: types.clone(), facts: Some(facts), settings: *settings }
+    }
+
     /// What it is counted as.
     fn bytes(&self) -> usize {
         self.sql.len().saturating_add(self.facts.as_ref().map_or(0, |facts| bytes_of(facts)))
@@ -78,8 +86,7 @@ pub(crate) fn bytes_of(facts: &[Facts]) -> usize {
 pub(crate) fn also_means(known: &mut Arc<Prepared>, now: &Arc<[Facts]>) {
     let facts = now_and_then(Arc::clone(now), known.facts.as_ref());
     if known.facts.as_ref().is_none_or(|then| !Arc::ptr_eq(then, &facts)) {
-        let (sql, types) = (known.sql.clone(), known.types.clone());
-        *known = Arc::new(Prepared { sql, types, facts: Some(facts) });
+        *known = Arc::new(known.with(facts));
     }
 }
 
@@ -177,8 +184,7 @@ impl Registry {
             && then == now
         {
             // They are equal, and so count for as much.
-            let (sql, types) = (known.sql.clone(), known.types.clone());
-            *known = Arc::new(Prepared { sql, types, facts: Some(Arc::clone(now)) });
+            *known = Arc::new(known.with(Arc::clone(now)));
         }
     }
 
@@ -384,7 +390,12 @@ mod tests {
     use super::*;
 
     fn prepared(sql: &str) -> Arc<Prepared> {
-        Arc::new(Prepared { sql: Bytes::copy_from_slice(sql.as_bytes()), types: Vec::new(), facts: None })
+        Arc::new(Prepared {
+            sql: Bytes::copy_from_slice(sql.as_bytes()),
+            types: Vec::new(),
+            facts: None,
+            settings: 0,
+        })
     }
 
     #[test]
@@ -409,7 +420,8 @@ mod tests {
         for number in 0..100 {
             let sql = Bytes::from(format!("select * from wide a{number}"));
             let facts: Arc<[Facts]> = Arc::from([facts.clone()]);
-            let statement = Prepared { sql: sql.clone(), types: Vec::new(), facts: Some(Arc::clone(&facts)) };
+            let facts_then = Some(Arc::clone(&facts));
+            let statement = Prepared { sql: sql.clone(), types: Vec::new(), facts: facts_then, settings: 0 };
             registry.prepared(Bytes::from(format!("s{number}")), Arc::new(statement));
             registry.made_by_sql(&format!("q{number}"), Made::Prepared(sql, facts));
         }

@@ -90,6 +90,7 @@ impl Session {
         match tag {
             // What the server notices while it tries to parse, it notices again when it runs, if it does.
             b'N' if self.is_checking() => return self.noticed(frame),
+            b'N' if self.is_about_own(frame) => return,
             b'N' => return self.notice(frame),
             b'A' => return self.notification(frame),
             b'S' => return self.parameter_status(frame),
@@ -419,9 +420,7 @@ impl Session {
             }
         }
         if self.expect.is_empty() {
-            self.learned = self.learned.saturating_add(u64::from(self.encoding_unsure));
-            self.encoding_unsure = false;
-            self.encoding_touched &= status != b'I';
+            self.settings_told(status == b'I');
         }
         if status == b'I' && self.expect.is_empty() {
             // Not while another BEGIN may be on its way, with what was done behind it.
@@ -462,7 +461,26 @@ impl Session {
         }
     }
 
+    /// Whether a notice is of something that only the gate has sent.
+    fn is_about_own(&self, notice: &Bytes) -> bool {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(
+                Owed::Probe
+                | Owed::OwnDescribe { .. }
+                | Owed::OwnClose { .. }
+                | Owed::Refused(_)
+                | Owed::RefusedQuery(_),
+            ) => true,
+            // What was deferred runs by it, and may tell the client something.
+            Some(Owed::OwnSync) => is_debug(notice),
+            _ => false,
+        }
+    }
+
     fn noticed(&mut self, notice: &Bytes) {
+        if is_debug(notice) {
+            return;
+        }
         if let Some(Owed::Check(check)) = self.expect.front_mut().map(|entry| &mut entry.owed)
             && check.said.len() < MAX_NOTICES
         {
@@ -534,6 +552,12 @@ impl Session {
             Ending::Protocol,
         );
     }
+}
+
+/// Whether it is about the server's own doings, names of the gate's among them.
+fn is_debug(notice: &Bytes) -> bool {
+    let severity = ErrorFields::read(notice).ok().and_then(|fields| fields.get(b'V').map(<[u8]>::to_owned));
+    severity.is_none_or(|severity| severity.starts_with(b"DEBUG"))
 }
 
 /// Whether clients read what the server sends by this setting. It is one of a few words.

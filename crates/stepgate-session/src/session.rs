@@ -18,9 +18,11 @@ use crate::limits::Limits;
 use crate::made::Making;
 use crate::meter::Meter;
 use crate::outlet::{ToClient, ToServer};
+use crate::own_names::OwnNames;
 use crate::park::Park;
 use crate::probe::Answer;
 use crate::registry::Registry;
+use crate::settings::Doubt;
 use crate::subject::{Pending, Subject, TransactionSoFar};
 use crate::subjects::{Rewritten, Subjects};
 use crate::tally::Tally;
@@ -40,8 +42,8 @@ pub struct Setup {
     pub catalog: Arc<Catalog>,
     /// ParameterStatus as the server reported it.
     pub parameters: Vec<(String, String)>,
-    /// Random; makes the messages that must fail recognisable.
-    pub nonce: u64,
+    /// Random; from it come the names that only the gate may know.
+    pub secret: [u8; 32],
 }
 
 /// What the driver has to do.
@@ -175,7 +177,11 @@ pub struct Session {
     pub(crate) copy_in: bool,
     pub(crate) copying: Copying,
     pub(crate) registry: Registry,
+    /// The catalog was asked for relations that parked Parses name.
+    pub(crate) looked: bool,
     pub(crate) expect: VecDeque<Entry>,
+    /// What is known of that, and of what was outstanding since there was last nothing.
+    pub(crate) owed_bytes: usize,
     pub(crate) segment: u64,
     /// Something of the current segment has been sent.
     pub(crate) segment_begun: bool,
@@ -196,9 +202,11 @@ pub struct Session {
     pub(crate) failure: Option<String>,
     pub(crate) fatal: bool,
     pub(crate) state: Arc<SessionState>,
-    /// `client_encoding` may be another by now; and it may have been set in the open transaction.
-    pub(crate) encoding_unsure: bool,
-    pub(crate) encoding_touched: bool,
+    /// What letters and quotes are read by (`client_encoding`, `standard_conforming_strings`), and all settings.
+    pub(crate) reading: Doubt,
+    pub(crate) settings: Doubt,
+    /// How often some setting may have changed.
+    pub(crate) settings_changed: u64,
     /// The session's state was changed within the open transaction, whose end may change it back.
     pub(crate) touched: bool,
     /// Something that was not understood ran within the open transaction.
@@ -245,8 +253,7 @@ pub struct Session {
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
     pub(crate) application_name: String,
-    pub(crate) nonce: u64,
-    pub(crate) nonces: u64,
+    pub(crate) names: OwnNames,
     pub(crate) at_leisure: fn(usize, &mut (dyn FnMut() + Send)),
 }
 
@@ -267,6 +274,8 @@ impl Session {
             copying: Copying::default(),
             registry: Registry::default(),
             expect: VecDeque::new(),
+            owed_bytes: 0,
+            looked: false,
             segment: 0,
             segment_begun: false,
             segment_prepares: true,
@@ -283,8 +292,9 @@ impl Session {
             failure: None,
             fatal: false,
             state: Arc::default(),
-            encoding_unsure: false,
-            encoding_touched: false,
+            reading: Doubt::default(),
+            settings: Doubt::default(),
+            settings_changed: 0,
             touched: false,
             wild: false,
             probe_failed: false,
@@ -312,8 +322,7 @@ impl Session {
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
-            nonce: setup.nonce,
-            nonces: 0,
+            names: OwnNames::new(setup.secret),
             at_leisure: |_, read| read(),
         };
         for (name, value) in &setup.parameters {
@@ -543,6 +552,8 @@ impl Session {
         let ends = owed.ends_with_ready();
         self.segment_begun = !ends;
         self.segment_prepares = ends || (self.segment_prepares && owed.only_prepares());
+        self.owed_bytes = if self.expect.is_empty() { 0 } else { self.owed_bytes };
+        self.owed_bytes = self.owed_bytes.saturating_add(owed.bytes());
         self.expect.push_back(Entry { owed, segment: self.segment });
     }
 

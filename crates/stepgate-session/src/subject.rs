@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Closes, Facts, Isolation, SessionState, StatementValues};
+use stepgate_sql::{Closes, Facts, Isolation, SessionState, Settings, StatementValues};
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
@@ -70,6 +70,8 @@ pub struct Pending {
     pub transaction: TransactionSoFar,
     /// Whether a transaction is open, or the rest of the message's implicit one.
     pub in_transaction: bool,
+    /// Its literals were read when it was parsed, since when settings may have got other values.
+    pub restated: bool,
     /// The transaction has failed and this does not end it: PostgreSQL will refuse it unseen.
     pub aborted: bool,
 }
@@ -168,20 +170,7 @@ impl Subject {
         rules: u64,
     ) -> Arc<Traces> {
         let facts = &self.pending.facts;
-        let made = match &**facts {
-            [only] if only.effect.names.len() == 1 => match only.kind {
-                Kind::Cursor => Some(Made::Cursor(Declared {
-                    sql: owned(&self.pending.sql),
-                    facts: Arc::clone(facts),
-                    effect: Box::new(only.effect.clone()),
-                    meter: meter.clone(),
-                    rules,
-                })),
-                Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
-                _ => None,
-            },
-            _ => None,
-        };
+        let made = self.makes(meter.as_ref(), rules);
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
@@ -206,6 +195,30 @@ impl Subject {
 }
 
 impl Subject {
+    /// The prepared statement or cursor that it leaves behind, where it is certain which: the one that it names. A cursor may
+    /// stand among other statements (`begin; declare c …; fetch 100 in c`), if they close nothing and no code but the server's
+    /// own is in it.
+    fn makes(&self, meter: Option<&Arc<Meter>>, rules: u64) -> Option<Made> {
+        let facts = &self.pending.facts;
+        let mut makers = facts.iter().filter(|facts| !facts.effect.names.is_empty());
+        let (Some(maker), None) = (makers.next(), makers.next()) else { return None };
+        let alone = facts.len() == 1;
+        match maker.kind {
+            _ if maker.effect.names.len() != 1 => None,
+            Kind::Prepare if alone => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
+            Kind::Cursor if alone || (maker.is_settled() && facts.iter().all(leaves_names)) => {
+                Some(Made::Cursor(Declared {
+                    sql: owned(&self.pending.sql),
+                    facts: if alone { Arc::clone(facts) } else { Arc::from([maker.clone()]) },
+                    effect: Box::new(maker.effect.clone()),
+                    meter: meter.cloned(),
+                    rules,
+                }))
+            }
+            _ => None,
+        }
+    }
+
     /// How often it may read COPY data.
     fn copies_in(&self) -> usize {
         let simple = matches!(self.frame, Frame::Query(_));
@@ -219,6 +232,11 @@ impl Subject {
         let all = self.pending.facts.iter().map(each).fold(0, usize::saturating_add);
         if simple { all } else { all.min(1) }
     }
+}
+
+/// Whether what others in its message have named is still there when it is done.
+fn leaves_names(facts: &Facts) -> bool {
+    facts.effect.closes == Closes::Nothing && !is_wild(facts)
 }
 
 pub(crate) fn closes(closes: &Closes) -> bool {
@@ -239,8 +257,10 @@ fn sees_late(facts: &Facts) -> bool {
 pub(crate) fn changes(facts: &Arc<[Facts]>) -> Option<Arc<[Facts]>> {
     let changes = |facts: &Facts| {
         let effect = &facts.effect;
-        let of_session =
-            effect.session || effect.encoding.is_some() || effect.isolation != Isolation::AsBefore;
+        let of_session = effect.session
+            || effect.encoding.is_some()
+            || effect.isolation != Isolation::AsBefore
+            || effect.settings != Settings::Indifferent;
         of_session || effect.catalog || facts.kind == Kind::Transaction || is_wild(facts)
     };
     facts.iter().any(changes).then(|| Arc::clone(facts))

@@ -36,8 +36,9 @@ impl Session {
             Frame::Bind => {
                 // It has its effect when it leaves: what is asked until then is asked of the state before it.
                 let facts = Arc::clone(&subject.pending.facts);
-                *self.park.undecided_pass().ok_or(WrongToken)? =
-                    Some(Passed { pass, number, traces, facts, release: None });
+                if !self.park.pass(Passed { pass, number, traces, facts, release: None }) {
+                    return Err(WrongToken);
+                }
                 self.advance();
                 return Ok(());
             }
@@ -123,7 +124,7 @@ impl Session {
     pub(crate) fn refuse_parse(&mut self) {
         let problem = Problem::error(
             SqlState::FEATURE_NOT_SUPPORTED,
-            "stepgate: this statement cannot be prepared by itself, since preparing it reads data",
+            "this statement cannot be prepared by itself, since preparing it reads data",
         )
         .with_detail("It has a literal whose type runs a function that reads tables, or is not known.")
         .with_hint("Give the value as a parameter, or send the statement with its Bind in one go.");
@@ -135,8 +136,7 @@ impl Session {
 
     /// Recognises a message that must fail.
     pub(crate) fn next_nonce(&mut self) -> String {
-        self.nonces = self.nonces.saturating_add(1);
-        format!("sg_denied_{:016x}_{}", self.nonce, self.nonces)
+        self.names.of_refusal()
     }
 
     /// Lets the reply of a statement go that went ahead on a ticket.

@@ -73,3 +73,18 @@ fn an_encoding_that_cannot_be_read_is_told_to_whoever_decides() {
         assert!(facts.iter().any(|facts| facts.effect.encoding == Some(ClientEncoding::Other)), "{sql}");
     }
 }
+
+#[test]
+fn quotes_are_not_read_while_what_they_are_read_by_may_change() {
+    let hidden = "select 'a\\'' || a from t -- '";
+    // In one segment nothing can be waited for.
+    let mut stage = Stage::new();
+    let set = "do $$ begin set standard_conforming_strings = off; end $$";
+    let executed = |sql: &str| [support::parse("", sql), support::bind("", ""), support::execute("")];
+    stage.client(&[executed(set), executed(hidden)].concat());
+    stage.client(&[support::sync()]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    assert!(!stage.undecided(), "it is not understood: the server is asked whether it parses");
+    assert_eq!(stage.at_server().iter().filter(|frame| frame[0] == b'E').count(), 1);
+}

@@ -3,8 +3,8 @@
 mod support;
 
 use support::{
-    Stage, bind, close_statement, complete, error, execute, find, frame, nonce, parse, permit, query, ready,
-    sync, tags, ticket,
+    Stage, bind, catalog_with, close_statement, complete, error, execute, find, frame, nonce, parse, permit,
+    query, ready, sync, tags, ticket,
 };
 
 #[test]
@@ -459,4 +459,30 @@ fn a_malformed_message_ends_the_session_before_it_moves() {
         assert!(stage.ended);
         assert!(stage.at_server().is_empty());
     }
+}
+
+/// Of whoever sends a few words about many tables, over and over, the gate keeps what is known of some at a time.
+#[test]
+fn what_is_known_of_statements_under_way_does_not_pile_up() {
+    let names: Vec<String> = (0..50).map(|number| format!("t{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut stage = Stage::new();
+    stage.session.set_catalog(catalog_with(&[], &names));
+    let from: Vec<String> = names.iter().map(|name| format!("app.{name}")).collect();
+    let sent: Vec<_> =
+        (0..900).map(|number| query(&format!("select {number}, * from {}", from.join(", ")))).collect();
+    stage.client(&sent);
+    let (mut under_way, mut most, mut done) = (0, 0, 0);
+    while done < sent.len() {
+        while stage.undecided() {
+            let number = stage.decision().number;
+            stage.pass(permit(number));
+        }
+        under_way += stage.at_server().len();
+        most = most.max(under_way);
+        assert!(under_way > 0, "{done}");
+        stage.server(&[complete(), ready(b'I')]);
+        (under_way, done) = (under_way - 1, done + 1);
+    }
+    assert!((100..600).contains(&most), "{most}");
 }

@@ -367,6 +367,7 @@ impl Facts {
         all.effect.transaction |= other.effect.transaction;
         all.effect.moves |= other.effect.moves;
         all.effect.isolation = all.effect.isolation.max(other.effect.isolation);
+        all.effect.settings = all.effect.settings.max(other.effect.settings);
         all.effect.names.extend(other.effect.names.iter().cloned());
         if let Some(created) = &mut all.effect.creates {
             created.sure &= other.effect.creates.as_ref() == Some(created);
@@ -515,6 +516,9 @@ pub struct Effect {
     /// Has transactions see one snapshot from their first query to their end, or may have.
     #[serde(skip)]
     pub isolation: Isolation,
+    /// Gives settings other values, or may.
+    #[serde(skip)]
+    pub settings: Settings,
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,
@@ -538,6 +542,18 @@ pub struct Effect {
     /// The relation, by its name without schema, to which it adds an index of plain columns, if that is all it does.
     #[serde(skip)]
     pub indexes: Option<String>,
+}
+
+/// Which settings may have another value by now that the same bytes may mean something else by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Settings {
+    /// None: timeouts, costs, and what else changes no result.
+    #[default]
+    Indifferent,
+    /// Those that the server reports, with its next ReadyForQuery (`DateStyle`, `TimeZone`), or all as the session began.
+    Reported,
+    /// Others, of which nobody hears again.
+    Unreported,
 }
 
 /// Which transactions may come to see one snapshot from their first query to their end (REPEATABLE READ, SERIALIZABLE).

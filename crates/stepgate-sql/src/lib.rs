@@ -44,7 +44,7 @@ pub use catalog::{
 };
 pub use creations::Creations;
 pub use encoding::{ClientEncoding, SingleByte};
-pub use facts::{Closes, Created, Doubt, Effect, Facts, Isolation, Reason, Sink, SinkKind};
+pub use facts::{Closes, Created, Doubt, Effect, Facts, Isolation, Reason, Settings, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
 pub use number::{NotANumber, Number};

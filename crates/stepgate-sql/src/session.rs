@@ -44,6 +44,10 @@ pub struct SessionState {
     pub purpose: Option<String>,
     /// As whom statements run. No facts depend on it.
     pub runs_as: RunsAs,
+    /// A setting may have another value by now than was reported. No facts depend on it.
+    pub unsettled: bool,
+    /// Settings may have values that no other session has, and that nobody reports. No facts depend on it.
+    pub has_settings: bool,
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

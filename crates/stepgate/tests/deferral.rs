@@ -8,6 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use stepgate_testkit::{Person, Psql, Reply};
+use support::frames::{error, execute, frame, held as held_in, parse, query, send, sync, until_tag};
+use support::raw::{config, runtime, session};
 use support::{SOON, World, held, passes, repository, waits};
 
 /// Asks data-owners, and is remembered by nothing.
@@ -110,6 +112,59 @@ fn after_a_write_the_client_hears_at_once_what_to_do_and_the_rerun_passes_exactl
     }
     let verified = world.gate.run(["audit", "verify"], "").unwrap();
     assert!(verified.ok().unwrap().lines().last().unwrap().starts_with("ok: "));
+}
+
+/// A pass is for what was approved, not for what a session has made of it.
+#[test]
+fn a_pass_is_not_for_what_types_or_settings_of_another_session_make_of_the_statement() {
+    let world = World::new();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let sql = "copy (select id, ssn from customers where full_name like '%zzz'::text) to stdout;";
+    let request = deferred_after_a_write(&mut world.psql(&dana), sql);
+    approve(&world, &mut olga, &request);
+    for made in [
+        "create domain pg_temp.text as varchar(1);",
+        "set app.customer = '7';",
+        "select set_config('app.customer', '7', false);",
+        "set xmloption = document;",
+    ] {
+        let mut psql = world.psql(&dana);
+        passes(&mut psql, made);
+        waits(&world, &mut psql, &dana, sql);
+    }
+    // What changes no result takes nothing away.
+    let mut psql = world.psql(&dana);
+    for set in ["set work_mem = '8MB';", "set extra_float_digits = 3;", "set bytea_output = 'hex';"] {
+        passes(&mut psql, set);
+    }
+    passes(&mut psql, sql);
+}
+
+/// The server tells of DateStyle with ReadyForQuery alone.
+#[test]
+fn a_pass_is_not_for_a_statement_that_is_sent_while_a_date_style_is_under_way_or_was_read_by_another() {
+    let (world, runtime) = (World::new(), runtime());
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let sql = "copy (select id, ssn from customers where created_at < '01/12/2019') to stdout";
+    let request = deferred_after_a_write(&mut world.psql(&dana), &format!("{sql};"));
+    approve(&world, &mut olga, &request);
+    let mut session = runtime.block_on(session(&config(&world, &dana))).unwrap();
+    let set = "set datestyle to 'ISO, DMY'";
+    send(&runtime, &mut session, &[parse(set), execute(), parse(sql), execute(), sync()].concat());
+    held_in(&runtime, &mut session);
+    drop(session);
+    let mut session = runtime.block_on(support::raw::session(&config(&world, &dana))).unwrap();
+    for sent in [
+        query(set),
+        [frame(b'P', &[b"s\0", sql.as_bytes(), b"\0\0\0"].concat()), sync()].concat(),
+        query("set datestyle to 'ISO, MDY'"),
+    ] {
+        send(&runtime, &mut session, &sent);
+        assert_eq!(error(&until_tag(&runtime, &mut session, b'Z')), None);
+    }
+    let executes = [frame(b'B', b"\0s\0\0\0\0\0\0\0"), frame(b'E', &[0; 5]), sync()].concat();
+    send(&runtime, &mut session, &executes);
+    held_in(&runtime, &mut session);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod support;
 
 use stepgate_testkit::{Person, Psql};
-use support::World;
+use support::{World, passes, waits};
 
 /// psql as the gate's own role, straight to PostgreSQL.
 fn direct(world: &World) -> Psql {
@@ -259,4 +259,23 @@ fn no_text_of_any_statement_is_in_log_or_records() {
         assert!(!world.gate.log().contains(needle), "the log holds {needle}");
     }
     assert!(records.contains("statement.decided"));
+}
+
+/// As ODBC drivers read by cursors.
+#[test]
+fn a_cursor_that_is_declared_among_other_statements_is_read_on_unasked() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let declares = "begin\\; declare \"SQL_CUR1\" cursor with hold for select name from products\\; fetch 2 in \"SQL_CUR1\";";
+    passes(&mut psql, declares);
+    passes(&mut psql, "fetch 3 in \"SQL_CUR1\";");
+    passes(&mut psql, "close \"SQL_CUR1\"\\; commit;");
+    // What it reads counts as ever.
+    waits(
+        &world,
+        &mut psql,
+        &dana,
+        "begin\\; declare c cursor for select ssn from customers\\; fetch 1 in c;",
+    );
 }

@@ -217,6 +217,7 @@ fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {
         types: Vec::new(),
         transaction: TransactionSoFar::Nothing,
         in_transaction: false,
+        restated: false,
         aborted: false,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use stepgate_approval::{Ask, Because, Dialect, Escalate, Held, Mode, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_record::{Refusal, Why};
-use stepgate_session::TransactionSoFar;
-use stepgate_sql::{ClientEncoding, Facts, RunsAs};
+use stepgate_session::{Protocol, TransactionSoFar};
+use stepgate_sql::{ClientEncoding, Facts, RunsAs, SessionState};
 use stepgate_store::{LogError, Waiting};
 use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
@@ -143,7 +143,7 @@ impl Case<'_> {
     }
 
     /// Whether the same bytes, sent again in another session, would be the same statement: nothing that goes on with
-    /// what this session made, and nothing that is not known.
+    /// what this session made or set, and nothing that is not known.
     fn can_defer(&self, held: &Held, exactly_known: bool) -> bool {
         let stands_alone = |facts: &Facts| {
             facts.kind != Kind::Execute
@@ -153,7 +153,13 @@ impl Case<'_> {
         };
         // Of the session alone: settings, sequences' last values, temporary relations.
         let of_session = |facts: &Facts| facts.functions.iter().any(|it| OF_SESSION.contains(&it.as_str()));
-        let own = self.session.is_none_or(|session| !session.temporaries.is_empty())
+        let has_own = |session: &SessionState| {
+            !session.temporaries.is_empty() || session.unsettled || session.has_settings
+        };
+        let own = self.session.is_none_or(has_own)
+            || self.pending.restated
+            // Of functions of one name, its message names one.
+            || self.pending.protocol == Protocol::Function
             || self.pending.facts.iter().any(of_session);
         // The same bytes are other letters in another encoding.
         let ascii = || held.sql.is_ascii() && held.parameters.iter().flatten().all(|value| value.is_ascii());

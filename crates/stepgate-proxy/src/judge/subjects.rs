@@ -219,6 +219,7 @@ mod tests {
             types: Vec::new(),
             transaction: TransactionSoFar::Nothing,
             in_transaction: false,
+            restated: false,
             aborted: false,
         }
     }

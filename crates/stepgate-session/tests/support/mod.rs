@@ -168,7 +168,7 @@ impl Stage {
             id: ID,
             catalog: catalog(),
             parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            nonce: 1,
+            secret: [1; 32],
         });
         Self {
             session,

@@ -29,6 +29,14 @@ impl<'t, 'a> Words<'t, 'a> {
         }
     }
 
+    /// The plain string literal, unquoted word or number there.
+    pub(super) fn value(self, at: usize) -> Option<&'t str> {
+        match self.kind(at) {
+            Some(TokenKind::Number(number)) => Some(number),
+            _ => self.text(at).or_else(|| self.word(at)),
+        }
+    }
+
     pub(super) fn is_punct(self, at: usize, byte: u8) -> bool {
         self.kind(at).is_some_and(|kind| kind.is_punct(byte))
     }

@@ -21,7 +21,7 @@ use self::cursor::Words;
 use crate::budget::Budget;
 use crate::builtin;
 use crate::catalog::{Body, Catalog};
-use crate::facts::{Closes, Doubt, Effect, Facts, Isolation, Reason};
+use crate::facts::{Closes, Doubt, Effect, Facts, Isolation, Reason, Settings};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::taint::TEMPORARY;
@@ -162,6 +162,9 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             plain(facts, Kind::Session);
             facts.effect.session = words.word(1) == Some("all");
             if words.word(1) == Some("all") {
+                facts.effect.settings = Settings::Reported;
+            }
+            if words.word(1) == Some("all") {
                 facts.effect.closes = Closes::All;
             }
             // These drop temporary tables.
@@ -256,6 +259,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     let sets = setting::set_config(words, catalog);
     facts.effect.session |= sets == Some(setting::Weight::Session);
     facts.effect.isolation = setting::sets_isolation(words);
+    facts.effect.settings = setting::set_by_calls(words);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {
         Ok((statement, literals)) => {

@@ -5,7 +5,7 @@ use stepgate_types::Kind;
 use super::{Words, plain, statement_doubt, transaction};
 use crate::catalog::Catalog;
 use crate::encoding::ClientEncoding;
-use crate::facts::{Facts, Isolation};
+use crate::facts::{Facts, Isolation, Settings};
 
 /// Settings on which no analysis depends: after them the session's state need not be read again.
 fn is_harmless(name: &str) -> bool {
@@ -32,6 +32,93 @@ fn is_harmless(name: &str) -> bool {
             | "temp_buffers"
             | "random_page_cost"
     )
+}
+
+/// Settings by which no statement has another result; and those that are known in other ways (the search path, roles, the
+/// encoding, isolation, the purpose).
+fn is_indifferent(name: &str) -> bool {
+    matches!(
+        name,
+        "application_name"
+            | "bytea_output"
+            | "check_function_bodies"
+            | "client_encoding"
+            | "client_min_messages"
+            | "constraint_exclusion"
+            | "cpu_index_tuple_cost"
+            | "cpu_operator_cost"
+            | "cpu_tuple_cost"
+            | "cursor_tuple_fraction"
+            | "default_table_access_method"
+            | "default_tablespace"
+            | "default_transaction_deferrable"
+            | "default_transaction_isolation"
+            | "default_transaction_read_only"
+            | "effective_cache_size"
+            | "effective_io_concurrency"
+            | "from_collapse_limit"
+            | "geqo"
+            | "hash_mem_multiplier"
+            | "idle_in_transaction_session_timeout"
+            | "idle_session_timeout"
+            | "jit"
+            | "join_collapse_limit"
+            | "lock_timeout"
+            | "maintenance_work_mem"
+            | "max_parallel_maintenance_workers"
+            | "max_parallel_workers"
+            | "max_parallel_workers_per_gather"
+            | "parallel_leader_participation"
+            | "parallel_setup_cost"
+            | "parallel_tuple_cost"
+            | "plan_cache_mode"
+            | "random_page_cost"
+            | "role"
+            | "search_path"
+            | "seq_page_cost"
+            | "session_authorization"
+            | "statement_timeout"
+            | "stepgate.purpose"
+            | "synchronous_commit"
+            | "temp_buffers"
+            | "temp_tablespaces"
+            | "transaction_deferrable"
+            | "transaction_isolation"
+            | "transaction_read_only"
+            | "transaction_timeout"
+            | "work_mem"
+    ) || name.starts_with("enable_")
+        || name.starts_with("log_")
+        || name.starts_with("tcp_")
+}
+
+/// What a setting of that name makes unsure. `value`: what it is set to, where that is known.
+fn settings(name: &str, value: Option<&str>) -> Settings {
+    let as_ever = match name {
+        "standard_conforming_strings" | "array_nulls" => value == Some("on"),
+        "transform_null_equals" => value == Some("off"),
+        // All above zero print the same.
+        "extra_float_digits" => value.is_some_and(|value| matches!(value, "1" | "2" | "3")),
+        name => is_indifferent(name),
+    };
+    match name {
+        _ if as_ever => Settings::Indifferent,
+        "datestyle" | "intervalstyle" | "timezone" => Settings::Reported,
+        _ => Settings::Unreported,
+    }
+}
+
+/// The same of the calls of `set_config` in a query.
+pub(super) fn set_by_calls(words: Words<'_, '_>) -> Settings {
+    let calls = (0..words.len()).filter(|at| words.ident(*at) == Some("set_config"));
+    let sets = |at: usize| match (
+        words.text(at + 2),
+        words.is_punct(at + 1, b'(') && words.is_punct(at + 3, b','),
+    ) {
+        (Some(name), true) => settings(&name.to_ascii_lowercase(), words.text(at + 4)),
+        _ => Settings::Unreported,
+    };
+    calls.map(sets).max().unwrap_or_default()
 }
 
 /// How much a setting matters to the analysis.
@@ -110,8 +197,16 @@ pub(super) fn set(words: Words<'_, '_>, facts: &mut Facts) {
             facts.effect.isolation = isolation(rest, which);
             return transaction(facts, false);
         }
-        // Of the grammar, not settings.
-        Some("time" | "constraints" | "xml") => return,
+        Some("time") => {
+            facts.effect.settings = Settings::Reported;
+            return;
+        }
+        Some("xml") => {
+            facts.effect.settings = Settings::Unreported;
+            return;
+        }
+        // Of the grammar, not a setting.
+        Some("constraints") => return,
         Some("names") => return encoding(rest.after(1), facts),
         Some("schema" | "catalog") | None => facts.effect.session = true,
         Some(_) => {}
@@ -151,6 +246,11 @@ pub(super) fn reset(words: Words<'_, '_>, facts: &mut Facts) {
         facts.effect.isolation = Isolation::Later;
     }
     facts.effect.session = !is_harmless(&name);
+    facts.effect.settings = match name.as_str() {
+        // RESET TIME ZONE; and as the session began.
+        "time" | "all" => Settings::Reported,
+        name => settings(name, None),
+    };
 }
 
 fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
@@ -169,6 +269,8 @@ fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
         _ => {}
     }
     facts.effect.session |= !is_harmless(name);
+    let only = (value.len() == 1).then(|| value.value(0)).flatten();
+    facts.effect.settings = settings(name, only);
 }
 
 fn is(value: Words<'_, '_>, wanted: &str) -> bool {

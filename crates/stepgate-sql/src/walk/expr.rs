@@ -249,6 +249,22 @@ impl Walker<'_> {
             }
             return;
         }
+        let may_hide = schema.is_none() && self.body.body.is_none();
+        if may_hide && types.iter().any(|it| self.hides_others(&it.schema, of_server)) {
+            // The words of the statement do not say so, and whoever approves it reads another type in them.
+            self.doubt_function("temporary-type");
+        }
         self.runs_type(&types, schema, name);
+    }
+
+    /// Whether a type in that schema is found by a bare name before others that people know: a temporary one, or one before
+    /// the server's own.
+    fn hides_others(&self, schema: &String, of_server: bool) -> bool {
+        let Some(path) = &self.session.search_path else { return false };
+        let at = path.iter().position(|it| it == schema);
+        let server = path.iter().position(|it| it == "pg_catalog");
+        at.is_some_and(|at| {
+            schema.starts_with("pg_temp") || of_server && server.is_none_or(|server| at < server)
+        })
     }
 }
