@@ -31,8 +31,9 @@ pub use fingerprint::{CATALOG_FINGERPRINT_QUERY, SIZES_QUERY, TEMPORARY_FINGERPR
 pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
 pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
-use relation::Column;
-pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
+pub(crate) use relation::{
+    Action, Column, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique,
+};
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;

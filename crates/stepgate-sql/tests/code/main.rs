@@ -5,6 +5,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod computed;
 mod constraints;
 mod domains;
 mod generated;
