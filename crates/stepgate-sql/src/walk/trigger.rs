@@ -115,9 +115,9 @@ impl<'c> Walker<'c> {
                 let is_clients_row = events & (UPDATE | DELETE) == 0;
                 let (shows, assigns) = match &step.act {
                     Act::LeavesOut => continue,
-                    Act::Compares(columns) => {
+                    Act::Compares { columns, tells_null } => {
                         if !is_clients_row && trigger.tells(events) {
-                            self.compares(*on, columns, &written, trigger.is_after(), facts);
+                            self.compares((*on, columns, *tells_null), &written, trigger.is_after(), facts);
                         }
                         continue;
                     }
@@ -154,11 +154,11 @@ impl<'c> Walker<'c> {
         by_statement.chain(by_triggers).collect()
     }
 
-    /// Whether the new value is the old one: of a column that is written, that is a guess.
+    /// Whether the new value is the old one: of a column that is written, that is a guess. Of others it may tell whether there
+    /// is one.
     fn compares(
         &self,
-        on: RelationIndex,
-        columns: &[String],
+        (on, columns, tells_null): (RelationIndex, &[String], bool),
         written: &HashSet<&str>,
         is_after: bool,
         facts: &mut Facts,
@@ -171,7 +171,8 @@ impl<'c> Walker<'c> {
             relation.columns.get(*at).is_some_and(|it| {
                 // Before the fact, what is computed has no new value.
                 let computed = !it.sources.is_empty() && (!is_after || it.sources.iter().any(is_written));
-                is_compared(&it.name) && (is_written(at) || computed)
+                let null = tells_null && !it.not_null;
+                is_compared(&it.name) && (is_written(at) || computed || null)
             })
         });
         for column in self.base_columns(guessed.map(|at| (on, at))) {

@@ -166,6 +166,20 @@ create table cast_json (id int primary key, note text, secret text);
 create function cast_json() returns trigger language plpgsql as 'begin insert into any_json values (coalesce(new.secret, new.note)::jsonb); return new; end';
 create trigger audit after update on cast_json for each row execute function cast_json();
 
+-- A comparison with = is NULL where the column is.
+create table equalled (id int primary key, note text, secret text);
+create function equalled() returns trigger language plpgsql as $$ begin if new.secret = old.secret then raise notice 'same'; end if; return new; end $$;
+create trigger equalled after update on equalled for each row execute function equalled();
+create table unequalled (id int primary key, note text, secret text);
+create function unequalled() returns trigger language plpgsql as $$ begin if not new.secret <> old.secret then raise notice 'same'; end if; return new; end $$;
+create trigger unequalled after update on unequalled for each row execute function unequalled();
+create table equalled_when (id int primary key, note text, secret text);
+create trigger equalled after update on equalled_when for each row when (old.id = new.id and new.secret = old.secret) execute function refuse();
+create table differing (id int primary key, note text, secret text);
+create function differing() returns trigger language plpgsql as $$ begin if (new.secret <> old.secret) or new.id <> old.id then
+  raise notice 'new'; elsif new.id = old.id then raise notice 'same'; end if; return new; end $$;
+create trigger differing after update on differing for each row execute function differing();
+
 -- What an audit table has besides.
 create type why as enum ('change');
 create table full_audit (id bigserial primary key, uid uuid not null default gen_random_uuid(), at timestamptz not null default now(),
