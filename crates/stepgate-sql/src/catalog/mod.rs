@@ -340,6 +340,12 @@ impl Catalog {
         self.relations.iter().any(|relation| relation.runs_code() && !relation.is_system())
     }
 
+    /// Relations of which building an index or analysing may show what is in them.
+    pub(crate) fn fragile(&self) -> impl Iterator<Item = (RelationIndex, &Relation)> {
+        let fragile = |relation: &Relation| !relation.invalid.is_empty() || !relation.sampled.is_empty();
+        self.relations.iter().enumerate().filter(move |(_, relation)| fragile(relation))
+    }
+
     /// Whether some schema other than pg_catalog has a function of that name.
     pub(crate) fn is_user_function(&self, name: &str) -> bool {
         self.functions.of_users.contains(name)

@@ -305,7 +305,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             "with ",
             total!(),
             ", computed (relation, role, tree, fails, name) as materialized (select i.indrelid, \
-              case when i.indisvalid then 'write' else 'invalid' end, concat(i.indexprs::text, i.indpred::text), \
+              case when i.indisvalid then 'write' else 'invalid' end, pg_catalog.concat(i.indexprs::text, i.indpred::text), \
               not i.indisvalid and (i.indisunique or i.indisexclusion), c.relname::text \
               from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid where i.indrelid >= 16384 \
               and (not i.indisvalid or i.indexprs is not null or i.indpred is not null) \

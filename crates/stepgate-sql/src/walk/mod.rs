@@ -50,7 +50,7 @@ use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::command::{
-    converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
+    Anew, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
 };
 pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumn, ViewColumns, view};

@@ -14,6 +14,7 @@ mod paths;
 mod planned;
 mod stores;
 mod triggers;
+mod utilities;
 
 use std::collections::BTreeSet;
 use std::path::Path;
