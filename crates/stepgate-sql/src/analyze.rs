@@ -162,10 +162,10 @@ fn goes_on(facts: &Facts, before: &[Facts]) -> Option<Facts> {
 }
 
 /// Whether the meaning of such a statement depends on search_path, settings or the catalog. Utilities run what is at
-/// the tables that they name: triggers, functions of indexes.
+/// the tables that they name: triggers, functions of indexes. And they may fail by what is in them.
 fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
     match facts.kind {
-        Kind::Utility => catalog.any_code(),
+        Kind::Utility => catalog.any_code() || catalog.fragile().next().is_some(),
         kind => !matches!(kind, Kind::Transaction | Kind::Session | Kind::Control | Kind::Empty),
     }
 }

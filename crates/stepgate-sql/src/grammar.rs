@@ -184,6 +184,11 @@ pub(crate) fn all<'t>(expression: Node<'t>, mut so: impl FnMut(Node<'t>) -> bool
     .unwrap_or(false)
 }
 
+/// Whether a statement, or a part of it, writes a part of a column, as `SET a[i] = v` and `SET a.f = v` do.
+pub(crate) fn writes_parts(statement: Node<'_>) -> bool {
+    !all(statement, |node| !matches!(node, Node::ResTarget(it) if !it.indirection().is_empty()))
+}
+
 /// Children that `raw_expression_tree_walker` leaves out (nodeFuncs.c).
 fn push_unwalked<'t>(node: Node<'t>, open: &mut Vec<Step<'t>>) {
     if let Node::CommonTableExpr(it) = node {

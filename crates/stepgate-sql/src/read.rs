@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 
 use pg_raw_parse::Node;
-use sqlparser::ast::Statement;
+use sqlparser::ast::{Expr, SelectItem, SetExpr, Statement};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span};
 
 use crate::grammar::{self, Outline, Tree};
-use crate::lexer::{Token, TokenKind, Unreadable, decimal};
+use crate::lexer::{self, Numbers, Token, TokenKind, Unreadable, decimal};
 use crate::marker;
 use crate::normalise::normalise;
 use crate::stack;
@@ -38,6 +38,21 @@ pub(crate) fn statement(
     };
     let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
     if theirs == outline_of(&statement)? { Ok((statement, literals)) } else { Err("readers-disagree") }
+}
+
+/// An expression by itself, as the server prints it.
+pub(crate) fn expression(text: &str, numbers: Numbers) -> Option<Expr> {
+    let text = format!("select {text}");
+    let tree = Tree::parse(&text).ok()?;
+    let commands = tree.commands();
+    let [command] = commands.as_slice() else { return None };
+    let (parsed, _) = statement(&lexer::tokens(&text, numbers).ok()?, Some(command.node)).ok()?;
+    let Statement::Query(query) = parsed else { return None };
+    let SetExpr::Select(mut select) = *query.body else { return None };
+    match (select.projection.pop(), select.projection.is_empty()) {
+        (Some(SelectItem::UnnamedExpr(expr)), true) => Some(expr),
+        _ => None,
+    }
 }
 
 /// Where the literals of a tree were in the client's own text.

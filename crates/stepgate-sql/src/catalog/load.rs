@@ -54,6 +54,8 @@ impl Catalog {
         loader.missing_values(&answers)?;
         loader.families(&answers)?;
         loader.constraints(&answers)?;
+        loader.computed(&answers)?;
+        loader.defaults(&answers)?;
         loader.functions(&answers, known)?;
         let code = code::load(&mut loader, &answers)?;
         loader.share_code_with_families();
@@ -179,6 +181,37 @@ impl Loader {
             let column = relation.columns.iter_mut().find(|column| column.number == attnum);
             if let (Some(source), Some(column)) = (source, column) {
                 column.sources.push(source);
+            }
+        }
+        Ok(())
+    }
+
+    fn computed(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<4>("computed")? {
+            let [oid, role, columns, index] = row?;
+            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
+                continue;
+            };
+            let columns = relation.positions(&numbers(columns));
+            match role {
+                "analyze" => relation.sampled.extend(columns),
+                _ => relation.computed.push(columns),
+            }
+            if role == "invalid" {
+                relation.invalid.push(index.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn defaults(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<3>("defaults")? {
+            let [oid, attnum, default] = row?;
+            let attnum: i32 = number(attnum, "defaults")?;
+            let relation = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at));
+            let columns = relation.into_iter().flat_map(|relation| &mut relation.columns);
+            for column in columns.filter(|column| column.number == attnum) {
+                column.default = Some(default.into());
             }
         }
         Ok(())

@@ -31,8 +31,9 @@ pub use fingerprint::{CATALOG_FINGERPRINT_QUERY, SIZES_QUERY, TEMPORARY_FINGERPR
 pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
 pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
-use relation::Column;
-pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
+pub(crate) use relation::{
+    Action, Column, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique,
+};
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;
@@ -337,6 +338,12 @@ impl Catalog {
     /// Whether writing any relation runs code.
     pub(crate) fn any_code_on_write(&self) -> bool {
         self.relations.iter().any(|relation| relation.runs_code() && !relation.is_system())
+    }
+
+    /// Relations of which building an index or analysing may show what is in them.
+    pub(crate) fn fragile(&self) -> impl Iterator<Item = (RelationIndex, &Relation)> {
+        let fragile = |relation: &Relation| !relation.invalid.is_empty() || !relation.sampled.is_empty();
+        self.relations.iter().enumerate().filter(move |(_, relation)| fragile(relation))
     }
 
     /// Whether some schema other than pg_catalog has a function of that name.

@@ -235,8 +235,8 @@ impl Reader<'_, '_> {
         let mut compared = Vec::new();
         let mut at = 0;
         while at < tokens.len() {
-            if let Some((column, after)) = comparison(tokens, at) {
-                compared.push(column);
+            if let Some(Comparison { column, tells_null, after }) = comparison(tokens, at) {
+                compared.push((column, tells_null));
                 text.push_str(" true ");
                 at = after;
             } else {
@@ -245,9 +245,13 @@ impl Reader<'_, '_> {
                 at += 1;
             }
         }
-        if !compared.is_empty() {
-            let named = if compared.iter().any(Option::is_none) { Vec::new() } else { compared };
-            self.step(Act::Compares(named.into_iter().flatten().collect()), "select null".to_owned());
+        for tells_null in [false, true] {
+            let compared = compared.iter().filter(|(_, tells)| *tells == tells_null);
+            let compared: Vec<_> = compared.map(|(column, _)| column.clone()).collect();
+            if !compared.is_empty() {
+                let columns = compared.into_iter().collect::<Option<_>>().unwrap_or_default();
+                self.step(Act::Compares { columns, tells_null }, "select null".to_owned());
+            }
         }
         self.step(Act::Decides, text);
         Some(())
@@ -328,9 +332,18 @@ fn shown(kind: &TokenKind<'_>) -> String {
     }
 }
 
-/// A comparison of NEW's with OLD's value of the same column (`None`: of the whole rows) that begins there and is an
-/// operand of AND, OR, NOT or brackets; and where it ends.
-fn comparison(tokens: &[Token<'_>], at: usize) -> Option<(Option<String>, usize)> {
+/// A comparison of NEW's with OLD's value of the same column.
+struct Comparison {
+    /// `None`: of the whole rows.
+    column: Option<String>,
+    /// It is NULL where the column is, and that is not taken for what it is otherwise.
+    tells_null: bool,
+    /// Where it ends.
+    after: usize,
+}
+
+/// One that begins there and is an operand of AND, OR, NOT or brackets.
+fn comparison(tokens: &[Token<'_>], at: usize) -> Option<Comparison> {
     let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
     let word = |at: usize| kind(at).and_then(TokenKind::word);
     let begins = match at.checked_sub(1).and_then(kind) {
@@ -338,19 +351,78 @@ fn comparison(tokens: &[Token<'_>], at: usize) -> Option<(Option<String>, usize)
         Some(before) => before.is_punct(b'(') || matches!(before.word(), Some("and" | "or" | "not")),
     };
     let (one, mut next) = operand(tokens, at).filter(|_| begins)?;
+    let mut tells_null = false;
     if word(next) == Some("is") {
         next += 1 + usize::from(word(next + 1) == Some("not"));
         (word(next) == Some("distinct") && word(next + 1) == Some("from")).then_some(())?;
         next += 2;
     } else {
-        matches!(kind(next)?, TokenKind::Operator("=" | "<>" | "!=")).then(|| next += 1)?;
+        let TokenKind::Operator(operator @ ("=" | "<>" | "!=")) = kind(next)? else { return None };
+        tells_null = *operator == "=";
+        next += 1;
     }
-    let (other, next) = operand(tokens, next)?;
-    let ends = match kind(next) {
+    let (other, after) = operand(tokens, next)?;
+    let ends = match kind(after) {
         None => true,
         Some(after) => after.is_punct(b')') || matches!(after.word(), Some("and" | "or")),
     };
-    (ends && one.0 != other.0 && one.1 == other.1).then_some((one.1, next))
+    let by_operator = matches!(kind(next - 1), Some(TokenKind::Operator(_)));
+    tells_null |= by_operator && !decides_as_false(tokens, at, after);
+    (ends && one.0 != other.0 && one.1 == other.1).then_some(Comparison { column: one.1, tells_null, after })
+}
+
+/// Whether NULL, as that part of a condition, decides as false does: AND, OR and brackets alone are around it.
+fn decides_as_false(tokens: &[Token<'_>], mut from: usize, mut to: usize) -> bool {
+    let kind = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map(|token| &token.kind);
+    let is = |at, byte: u8| kind(at).is_some_and(|kind| kind.is_punct(byte));
+    let joins = |at| kind(at).is_none_or(|it| matches!(it.word(), Some("and" | "or")));
+    loop {
+        let before = from.checked_sub(1);
+        if !(joins(before) || is(before, b'(')) || !(joins(Some(to)) || is(Some(to), b')')) {
+            return false;
+        }
+        // The bracket around it.
+        match (opening(tokens, from), closing(tokens, to)) {
+            (Some(open), Some(close)) => (from, to) = (open, close + 1),
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// Where the bracket is that is open before a token.
+fn opening(tokens: &[Token<'_>], before: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    tokens.get(..before)?.iter().rposition(|token| match token.kind {
+        TokenKind::Punct(b')' | b']') => {
+            depth += 1;
+            false
+        }
+        TokenKind::Punct(b'(' | b'[') if depth == 0 => true,
+        TokenKind::Punct(b'(' | b'[') => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    })
+}
+
+/// Where it closes.
+fn closing(tokens: &[Token<'_>], from: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let found = tokens.get(from..)?.iter().position(|token| match token.kind {
+        TokenKind::Punct(b'(' | b'[') => {
+            depth += 1;
+            false
+        }
+        TokenKind::Punct(b')' | b']') if depth == 0 => true,
+        TokenKind::Punct(b')' | b']') => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    });
+    found.map(|at| from + at)
 }
 
 /// `NEW`, `NEW.*`, `NEW.column`, in brackets and cast to text perhaps: which row, which column, where it ends.
@@ -415,7 +487,7 @@ mod tests {
             [
                 "Decides select ( TG_OP = 'DELETE' )",
                 "Sql INSERT INTO audit SELECT 'D', now(), OLD.*",
-                "Compares([\"a\"]) select null",
+                "Compares { columns: [\"a\"], tells_null: false } select null",
                 "Decides select true OR new . b > 3",
                 "Tells select null",
                 "Tells select new.c",
@@ -437,11 +509,11 @@ mod tests {
         assert_eq!(of(&definition("")), None);
         assert_eq!(
             of(&definition("WHEN (((old.a)::text IS DISTINCT FROM (new.a)::text)) ")),
-            Some(vec!["Compares([\"a\"])".to_owned(), "Decides".to_owned()])
+            Some(vec!["Compares { columns: [\"a\"], tells_null: false }".to_owned(), "Decides".to_owned()])
         );
         assert_eq!(
             of(&definition("WHEN ((old.* IS DISTINCT FROM new.*)) ")),
-            Some(vec!["Compares([])".to_owned(), "Decides".to_owned()])
+            Some(vec!["Compares { columns: [], tells_null: false }".to_owned(), "Decides".to_owned()])
         );
     }
 
@@ -462,6 +534,29 @@ mod tests {
                 matches!(steps.as_slice(), [one] if one.starts_with("Decides")),
                 "{condition}: {steps:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_comparison_tells_of_null_but_where_that_decides_as_what_it_is_otherwise() {
+        for (condition, expected) in [
+            ("new.a = old.a", true),
+            ("new = old", true),
+            ("not (new.a = old.a)", true),
+            ("new.a <> old.a", false),
+            ("((old.a)::text <> (new.a)::text)", false),
+            ("old.id > 3 and (new.b = 1 or (new.a != old.a))", false),
+            ("new.a is not distinct from old.a", false),
+            ("not (new.a is distinct from old.a)", false),
+            ("not new.a <> old.a", true),
+            ("not (new.b = 1 and new.a <> old.a)", true),
+            ("(new.a <> old.a) is null", true),
+            ("coalesce((new.a <> old.a), true)", true),
+            ("new.b = (new.c and new.a <> old.a)", true),
+        ] {
+            let steps = read(&format!("begin if {condition} then null; end if; end")).unwrap_or_default();
+            let expected = format!("tells_null: {expected} ");
+            assert!(steps.first().is_some_and(|it| it.contains(&expected)), "{condition}: {steps:?}");
         }
     }
 

@@ -66,21 +66,30 @@ macro_rules! may_run {
     };
 }
 
+/// What an expression's tree may be made of besides functions and operators that are looked at by themselves. The names are those
+/// of nodes/outfuncs.c, before 16 and since.
+macro_rules! plain_nodes {
+    () => {
+        "('', '(', 'VAR', 'CONST', \
+         'OPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST', 'RELABELTYPE', 'SCALARARRAYOPEXPR', 'ARRAYCOERCEEXPR', \
+         'ARRAY', 'ARRAYEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR', \
+         'COALESCE', 'COALESCEEXPR', 'COLLATE', 'COLLATEEXPR', 'SUBSCRIPTINGREF')"
+    };
+}
+
 /// `unstable (oid)`: checks that may fail for a row that met them before: what they compute may hang on settings or on the
 /// time. pg_depend has nothing of the server's own functions: the tree names them. Copies that children have say 0 for
 /// the function of an operator. `quote_ident` (1282) hangs on a setting, whatever it says; of other nodes than these
-/// (casts by way of text, of domains, CURRENT_DATE, XML, JSON, greatest, row comparisons) nobody says. Their names are those
-/// of nodes/outfuncs.c, before 16 and since.
+/// (casts by way of text, of domains, CURRENT_DATE, XML, JSON, greatest, row comparisons) nobody says.
 macro_rules! unstable {
     () => {
         // By splitting the text, which is twenty times as fast as a regular expression.
-        "unstable (oid) as materialized (select k.oid from pg_catalog.pg_constraint k \
+        concat!(
+            "unstable (oid) as materialized (select k.oid from pg_catalog.pg_constraint k \
          cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(k.conbin::text, '{')) n (node) \
-         where k.contype = 'c' and k.conrelid >= 16384 and pg_catalog.split_part(n.node, ' ', 1) not in ('', 'VAR', 'CONST', \
-         'OPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST', 'RELABELTYPE', 'SCALARARRAYOPEXPR', 'ARRAYCOERCEEXPR', \
-         'ARRAY', 'ARRAYEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR', \
-         'COALESCE', 'COALESCEEXPR', 'COLLATE', 'COLLATEEXPR', 'SUBSCRIPTINGREF') \
-         union select c.oid from (select k.oid, pg_catalog.split_part(f.field, ' ', 1) as kind, \
+         where k.contype = 'c' and k.conrelid >= 16384 and pg_catalog.split_part(n.node, ' ', 1) not in ",
+            plain_nodes!(),
+            " union select c.oid from (select k.oid, pg_catalog.split_part(f.field, ' ', 1) as kind, \
          pg_catalog.split_part(f.field, ' ', 2) as number from pg_catalog.pg_constraint k \
          cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(k.conbin::text, ' :')) f (field) \
          where k.contype = 'c' and k.conrelid >= 16384 \
@@ -88,6 +97,23 @@ macro_rules! unstable {
          left join pg_catalog.pg_operator o on c.kind = 'opno' and o.oid::text = c.number \
          join pg_catalog.pg_proc p on p.oid::text = coalesce(o.oprcode::pg_catalog.oid::text, c.number) \
          where p.provolatile <> 'i' or p.oid = 1282)"
+        )
+    };
+}
+
+/// `total (field)`: operators and functions, as the text of a tree names them, that make something of all that they are given:
+/// no error of theirs tells anything but that a text is too long for the server. Comparisons, `||` of texts, casts to what
+/// holds more, fields of JSON, and what searches of texts are made of (`setweight` is given a letter that is written out).
+macro_rules! total {
+    () => {
+        "total (field) as materialized (select f.field from pg_catalog.pg_proc p \
+         left join pg_catalog.pg_operator o on o.oprcode = p.oid and o.oid < 16384 \
+         cross join lateral (values ('funcid ' || p.oid), ('opno ' || o.oid)) f (field) \
+         where p.oid < 16384 and f.field is not null and (o.oprname in ('=', '<>', '<', '<=', '>', '>=') \
+         or p.oid in (313, 481, 754, 1740, 1781, 1782) or (p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace \
+         and p.proname in ('textcat', 'lower', 'upper', 'btrim', 'ltrim', 'rtrim', 'text', 'md5', 'to_tsvector', 'setweight', \
+         'tsvector_concat', 'json_object_field', 'json_object_field_text', 'jsonb_object_field', \
+         'jsonb_object_field_text'))))"
     };
 }
 
@@ -268,6 +294,46 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               from pg_catalog.pg_constraint k where (k.contype in ('f', 'c') or (k.contype = 'n' and not k.convalidated)) \
               and k.conrelid >= 16384"
         ),
+    },
+    CatalogQuery {
+        // What is computed from a row and may fail by it, with an error that shows what it is computed from: stored columns and
+        // expressions and conditions of indexes (`write`), those of statistics, no column of PostgreSQL 13 (`analyze`), and
+        // what an index that is not valid says of the rows that kept it from being so, also that two are the same (`invalid`).
+        // Then the columns, and the name of that index.
+        name: "computed",
+        sql: concat!(
+            "with ",
+            total!(),
+            ", computed (relation, role, tree, fails, name) as materialized (select i.indrelid, \
+              case when i.indisvalid then 'write' else 'invalid' end, pg_catalog.concat(i.indexprs::text, i.indpred::text), \
+              not i.indisvalid and (i.indisunique or i.indisexclusion), c.relname::text \
+              from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid where i.indrelid >= 16384 \
+              and (not i.indisvalid or i.indexprs is not null or i.indpred is not null) \
+              union all select ad.adrelid, 'write', ad.adbin::text, false, '' from pg_catalog.pg_attrdef ad \
+              join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid and a.attnum = ad.adnum where a.attgenerated <> '' \
+              union all select e.stxrelid, 'analyze', s.tree, false, '' from pg_catalog.pg_statistic_ext e \
+              cross join lateral (select pg_catalog.to_jsonb(e) ->> 'stxexprs') s (tree) where s.tree is not null) \
+              select k.relation::text, k.role, case when k.role = 'invalid' or f.fields && array['varattno 0'] then '0' \
+              else coalesce((select pg_catalog.string_agg(pg_catalog.split_part(v.field, ' ', 2), ' ') \
+              from pg_catalog.unnest(f.fields) v (field) where v.field like 'varattno %'), '') end, k.name from computed k \
+              cross join lateral (select pg_catalog.string_to_array(k.tree, ' :')) f (fields) \
+              where k.fails or exists (select from pg_catalog.unnest(pg_catalog.string_to_array(k.tree, '{')) n (node) \
+              where pg_catalog.split_part(n.node, ' ', 1) not in ",
+            plain_nodes!(),
+            ") or exists (select from pg_catalog.unnest(f.fields) o (field) where (o.field like 'opno %' or o.field like 'funcid %') \
+              and o.field not in (select t.field from total t))"
+        ),
+    },
+    CatalogQuery {
+        // What a column that is NOT NULL has where an INSERT does not say. It names no column, and nothing is locked to print it.
+        // Only triggers ask.
+        name: "defaults",
+        sql: "select a.attrelid::text, a.attnum::text, case when a.attidentity <> '' then 'pg_catalog.nextval('''')' \
+              else coalesce(pg_catalog.pg_get_expr(ad.adbin, 0), '') end from pg_catalog.pg_attribute a \
+              left join pg_catalog.pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum \
+              where a.attrelid >= 16384 and a.attnotnull and a.attgenerated = '' and (a.attidentity <> '' or ad.oid is not null) \
+              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where l.lanname = 'plpgsql' and p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype)",
     },
     CatalogQuery {
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.

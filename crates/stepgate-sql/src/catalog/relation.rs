@@ -64,6 +64,12 @@ pub(crate) struct Relation {
     pub(crate) unique: Vec<Unique>,
     /// Columns of each check constraint: a failure shows the row.
     pub(crate) checks: Vec<Vec<usize>>,
+    /// What each expression of an index or a stored column is computed from, where that may fail: the error shows it.
+    pub(crate) computed: Vec<Vec<usize>>,
+    /// The same of statistics, which ANALYZE computes.
+    pub(crate) sampled: Vec<usize>,
+    /// Names of indexes that are not valid, and whose building fails by what is in the rows, and shows it.
+    pub(crate) invalid: Vec<String>,
     /// Foreign keys from this relation: own columns, and those referred to.
     pub(crate) refers: Vec<(Vec<usize>, Vec<ColumnRef>)>,
     /// Foreign keys to this relation.
@@ -126,6 +132,8 @@ pub(crate) struct Column {
     pub(crate) number: i32,
     pub(crate) not_null: bool,
     pub(crate) of: ColumnType,
+    /// What it has where an INSERT does not say, as the server prints it; of a column that is NOT NULL.
+    pub(crate) default: Option<Arc<str>>,
     /// Of a generated column: positions of the columns it is computed from.
     pub(crate) sources: Vec<usize>,
     /// Of a view or materialised view: the columns that it shows, or is computed from.
@@ -140,7 +148,7 @@ impl Column {
     /// One of which nothing is known but what pg_attribute has.
     pub(super) fn new(name: &str, number: i32, not_null: bool, of: ColumnType) -> Self {
         let (name, sources, reads, compared) = (name.to_owned(), Vec::new(), Vec::new(), Vec::new());
-        Self { name, number, not_null, of, sources, reads, compared, shows: None }
+        Self { name, number, not_null, of, default: None, sources, reads, compared, shows: None }
     }
 }
 

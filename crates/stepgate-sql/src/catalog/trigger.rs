@@ -37,8 +37,13 @@ pub(crate) enum Act {
     Sql,
     /// Goes on by a condition.
     Decides,
-    /// Compares these columns of NEW and OLD, each with itself; all, if none are named.
-    Compares(Vec<String>),
+    /// Compares columns of NEW and OLD, each with itself.
+    Compares {
+        /// All, if none are named.
+        columns: Vec<String>,
+        /// By what comes of it, a column that is NULL is told from one that is not.
+        tells_null: bool,
+    },
     /// RAISE, PERFORM.
     Tells,
     /// RETURN of NULL, or of the row that the event does not write: that it was left out is seen by its count, or by
@@ -73,7 +78,7 @@ impl Trigger {
             Act::Sql | Act::Tells | Act::Assigns { .. } => true,
             // What a trigger after the fact returns is of no account.
             Act::LeavesOut => !self.is_after(),
-            Act::Decides | Act::Compares(_) => false,
+            Act::Decides | Act::Compares { .. } => false,
         })
     }
 }
@@ -104,7 +109,8 @@ pub(crate) fn of_server(function: &str, arguments: &str, columns: &[&str]) -> Op
     match function {
         // Whether the row was the same already is seen by the count of rows.
         "suppress_redundant_updates_trigger" => {
-            let compares = step(Act::Compares(Vec::new()), "select null".to_owned());
+            let compares = Act::Compares { columns: Vec::new(), tells_null: false };
+            let compares = step(compares, "select null".to_owned());
             Some([compares, step(Act::LeavesOut, "select null".to_owned())].into())
         }
         "tsvector_update_trigger" | "tsvector_update_trigger_column" => {

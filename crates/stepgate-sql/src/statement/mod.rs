@@ -10,6 +10,7 @@ mod ddl;
 mod rename;
 mod routine;
 mod setting;
+mod utility;
 
 use std::collections::BTreeSet;
 
@@ -188,6 +189,7 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             }
         }
         "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
+            utility::command(words, context, facts);
             plain(facts, Kind::Utility);
             // TRUNCATE runs triggers, the others functions of index expressions.
             let names_code = words

@@ -1,9 +1,11 @@
 //! What commands besides queries and DML do to relations.
 
+use std::collections::HashSet;
+
 use super::Walker;
 use super::probe::Probes;
 use super::uses::Uses;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, RelationIndex};
 use crate::facts::Facts;
 use crate::session::SessionState;
 use crate::statement::Context;
@@ -97,7 +99,57 @@ pub(crate) fn reads_literals(name: &[String], context: Context<'_>, facts: &mut 
 pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts) {
     let mut walker = Walker::new(context.catalog, context.session);
     walker.scan(name, &[]);
+    let index = walker.lookup(name);
+    let children = walker.relation(index).map_or(&[][..], |relation| relation.children.as_slice()).to_vec();
+    for member in index.into_iter().chain(children) {
+        walker.builds_anew(member);
+    }
     walker.finish(facts);
+}
+
+/// What a command on tables computes anew.
+#[derive(Clone, Copy)]
+pub(crate) struct Anew {
+    pub(crate) indexes: bool,
+    pub(crate) statistics: bool,
+}
+
+/// Adds what a command does that computes indexes or statistics anew, of tables and indexes of these names, in whichever
+/// schema, or of all.
+pub(crate) fn computes_anew(
+    anew: Anew,
+    names: Option<&HashSet<&str>>,
+    context: Context<'_>,
+    facts: &mut Facts,
+) {
+    let catalog = context.catalog;
+    let mut walker = Walker::new(catalog, context.session);
+    for (at, relation) in catalog.fragile() {
+        let family = relation.family.iter().filter_map(|member| catalog.relation(*member));
+        let tables = std::iter::once(relation).chain(family).map(|it| it.name.0.name.as_str());
+        let mut named = tables.chain(relation.invalid.iter().map(String::as_str));
+        if names.is_some_and(|names| !named.any(|name| names.contains(name))) {
+            continue;
+        }
+        if anew.indexes {
+            walker.builds_anew(at);
+        }
+        if anew.statistics && !relation.sampled.is_empty() {
+            walker.touch_all(relation.sampled.iter().map(|column| (at, *column)), Uses::HIDDEN);
+            walker.over("scan");
+        }
+    }
+    walker.finish(facts);
+}
+
+impl Walker<'_> {
+    /// Its indexes are built anew: what kept one from being valid may do so again, and be shown.
+    fn builds_anew(&mut self, index: RelationIndex) {
+        let relation = self.relation(Some(index)).filter(|relation| !relation.invalid.is_empty());
+        let Some(columns) = relation.map(|relation| relation.columns.len()) else { return };
+        self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
+        self.over("scan");
+    }
 }
 
 /// Adds what REFRESH MATERIALIZED VIEW does: it runs the view's query, shows nothing, and may fail by what it finds.

@@ -374,6 +374,9 @@ impl Walker<'_> {
                 self.flow((index, at), given.iter().copied());
                 self.flow_on(index, at, &given);
                 written.push(at);
+                if self.writes_parts {
+                    self.keeps((index, at));
+                }
                 let whole = parts.len() == 1 && matches!(target, AssignmentTarget::ColumnName(_));
                 self.given_one(index, at, whole.then_some(value), &mut probes);
                 let alone = (items.len() == 1).then(|| self.catalog.relation(index)).flatten();

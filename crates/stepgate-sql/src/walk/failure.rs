@@ -56,7 +56,8 @@ impl Walker<'_> {
                 let names = columns.iter().filter_map(|at| parent.columns.get(*at));
                 names.filter_map(|column| relation.column(&column.name)).collect()
             };
-            let (mut written, may_be_null) = (here(written), here(may_be_null));
+            let (given, may_be_null) = (here(written), here(may_be_null));
+            let mut written = given.clone();
             // What is computed from what is written is written too.
             let computed = (0..relation.columns.len()).filter(|at| {
                 let sources = relation.columns.get(*at).map(|column| column.sources.as_slice());
@@ -70,6 +71,11 @@ impl Walker<'_> {
             let check_fails = relation.checks.iter().any(|check| touches(check));
             if null_fails || check_fails || relation.bounded {
                 self.touch_all((0..relation.columns.len()).map(|at| (member, at)), Uses::HIDDEN);
+            }
+            // What the statement gives is known, and what is computed is made of what has been touched.
+            let stays = |at: &&usize| !given.contains(at) && !computed.contains(at);
+            for from in relation.computed.iter().filter(|from| touches(from)) {
+                self.touch_all(from.iter().filter(stays).map(|at| (member, *at)), Uses::HIDDEN);
             }
             for check in relation.checks.iter().filter(|check| touches(check)) {
                 self.probes(check.iter().map(|at| (member, *at)), &[SOMEHOW]);
@@ -86,6 +92,22 @@ impl Walker<'_> {
                 self.fails_by(member, &key.own);
                 self.referring(&key.theirs, key.on_update, false, reached);
             }
+        }
+    }
+
+    /// A column is written, and something of what it held is still there: it is shown by what is computed from it and fails.
+    pub(super) fn keeps(&mut self, (index, at): ColumnRef) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return };
+        let Some(column) = relation.columns.get(at) else { return };
+        let is_computed_from = |member: &RelationIndex| {
+            let relation = catalog.relation(*member);
+            relation
+                .and_then(|it| Some((it, it.column(&column.name)?)))
+                .is_some_and(|(relation, at)| relation.computed.iter().any(|from| from.contains(&at)))
+        };
+        if std::iter::once(&index).chain(&relation.children).any(is_computed_from) {
+            self.touch((index, at), Uses::HIDDEN);
         }
     }
 

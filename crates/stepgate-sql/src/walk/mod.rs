@@ -43,13 +43,14 @@ use crate::budget::Budget;
 use crate::builtin;
 use crate::catalog::{Body, Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
+use crate::grammar;
 use crate::predicate::Predicate;
 use crate::read::Literals;
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::command::{
-    converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
+    Anew, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
 };
 pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumn, ViewColumns, view};
@@ -76,6 +77,7 @@ pub(crate) fn statement(
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
     walker.executes = context.executes;
+    walker.writes_parts = context.node.is_none_or(grammar::writes_parts);
     // What goes into a new relation is told column by column.
     walker.large.followed = !stores;
     walker.runs_implied(operators);
@@ -139,6 +141,8 @@ struct Walker<'c> {
     reasons: BTreeSet<Reason>,
     sinks: BTreeSet<Sink>,
     writes: bool,
+    /// What is assigned to a column may be assigned to a part of it.
+    writes_parts: bool,
     /// A part of it writes, beside the statement itself.
     stores_within: bool,
     creates: bool,
@@ -191,6 +195,7 @@ impl<'c> Walker<'c> {
             reasons: BTreeSet::new(),
             sinks: BTreeSet::new(),
             writes: false,
+            writes_parts: false,
             stores_within: false,
             creates: false,
             views: false,

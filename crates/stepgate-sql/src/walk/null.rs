@@ -5,7 +5,8 @@ use sqlparser::ast::{BinaryOperator, CaseWhen, DataType, Expr, Function, TypedSt
 use super::scope::folded;
 use super::trigger::arguments;
 use crate::builtin;
-use crate::catalog::{Catalog, ColumnType, Relation, UserCasts};
+use crate::catalog::{Catalog, Column, ColumnType, Relation, UserCasts};
+use crate::read;
 
 /// Where it is asked whether a value is NULL.
 #[derive(Clone, Copy)]
@@ -34,6 +35,13 @@ pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>, catalog: &Ca
     Place { alone, catalog }.is_set(value)
 }
 
+/// Whether a column that an INSERT does not name does not fail by being NULL.
+pub(super) fn has_value(column: &Column, catalog: &Catalog) -> bool {
+    let default =
+        || column.default.as_deref().and_then(|default| read::expression(default, catalog.numbers()));
+    !column.not_null || default().is_some_and(|default| is_never_null(&default, None, catalog))
+}
+
 impl Place<'_> {
     fn is_set(self, value: &Expr) -> bool {
         match value {
@@ -49,8 +57,12 @@ impl Place<'_> {
                 self.is_total(left, op, right) && self.is_set(left) && self.is_set(right)
             }
             Expr::Cast { expr, data_type, format: None, kind: _ } => {
-                is_literal(expr) && self.is_of_server(data_type)
+                // What reads it fails rather than make nothing of it (fmgr.c, `InputFunctionCall`).
+                let is_read = is_quoted(expr) && !data_type.to_string().contains('(');
+                let reads = is_literal(expr) || (sort_of(data_type) == Sort::Text && self.is_set(expr));
+                is_read || (reads && self.is_of_server(data_type))
             }
+            Expr::AtTimeZone { timestamp, time_zone } => self.is_set(timestamp) && self.is_set(time_zone),
             Expr::Case {
                 operand: _,
                 conditions,
@@ -157,12 +169,18 @@ impl Place<'_> {
 
     fn is_set_function(self, function: &Function) -> bool {
         let Some(name) = self.function(function) else { return false };
-        if is_clock(&name) {
+        if is_clock(&name) || is_user(&name) {
             return true;
+        }
+        if MAKES.contains(&name.as_str()) {
+            return arguments(function)
+                .is_some_and(|given| given.into_iter().all(|value| self.is_set(value)));
         }
         let Some(given) = arguments(function).filter(|given| !given.is_empty()) else { return false };
         let numbers = |value: &&Expr| matches!(self.sort(value), Sort::Number);
         match name.as_str() {
+            // The other form makes nothing of a setting that is not there.
+            "current_setting" => given.len() == 1 && given.iter().all(|value| self.is_set(value)),
             "coalesce" => self.casts_unasked() && given.iter().any(|value| self.is_set(value)),
             name if OF_TEXT.contains(&name) => {
                 given.iter().all(|value| self.is_text(value) && self.is_set(value))
@@ -196,8 +214,24 @@ const OF_TEXT: [&str; 5] = ["upper", "lower", "btrim", "ltrim", "rtrim"];
 /// The same of numbers.
 const OF_NUMBERS: [&str; 2] = ["round", "abs"];
 
+/// What they make of nothing, or of all but NULL.
+const MAKES: [&str; 4] = ["nextval", "timezone", "gen_random_uuid", "random"];
+
+fn is_user(name: &str) -> bool {
+    matches!(name, "current_user" | "session_user" | "user" | "current_role" | "current_catalog")
+}
+
 fn is_clock(name: &str) -> bool {
-    matches!(name, "now" | "current_timestamp" | "current_date" | "localtimestamp")
+    matches!(
+        name,
+        "now"
+            | "current_timestamp"
+            | "current_date"
+            | "localtimestamp"
+            | "clock_timestamp"
+            | "statement_timestamp"
+            | "transaction_timestamp"
+    )
 }
 
 fn is_literal(value: &Expr) -> bool {
@@ -208,6 +242,10 @@ fn is_literal(value: &Expr) -> bool {
         Expr::Nested(inner) => is_literal(inner),
         _ => false,
     }
+}
+
+fn is_quoted(value: &Expr) -> bool {
+    matches!(value, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
 }
 
 /// The name of a type of one word, without what is in its brackets; `None` of an array.
@@ -239,5 +277,63 @@ const fn sort_of_column(of: ColumnType) -> Sort {
         20 | 21 | 23 | 700 | 701 | 1700 => Sort::Number,
         1082 | 1083 | 1114 | 1184 | 1186 | 1266 => Sort::Time,
         _ => Sort::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lexer::Numbers;
+
+    /// As PostgreSQL 13 to 18 print them.
+    #[test]
+    fn a_default_that_is_certainly_something_is_told_from_one_that_may_be_null() {
+        let is_set = |default: &str| {
+            let read = read::expression(default, Numbers::Decimal);
+            read.is_some_and(|value| is_never_null(&value, None, &Catalog::default()))
+        };
+        for default in [
+            "nextval('public.audit_id_seq'::regclass)",
+            "pg_catalog.nextval('')",
+            "gen_random_uuid()",
+            "now()",
+            "CURRENT_TIMESTAMP",
+            "CURRENT_DATE",
+            "clock_timestamp()",
+            "(now() AT TIME ZONE 'utc'::text)",
+            "timezone('utc'::text, now())",
+            "(clock_timestamp() + '1 day'::interval)",
+            "CURRENT_USER",
+            "SESSION_USER",
+            "COALESCE(current_setting('app.user'::text, true), (CURRENT_USER)::text)",
+            "current_setting('app.user'::text)",
+            "'change'::character varying",
+            "'{}'::jsonb",
+            "'{}'::text[]",
+            "'change'::public.why",
+            "0",
+            "'-1'::integer",
+            "false",
+        ] {
+            assert!(is_set(default), "{default}");
+        }
+        for default in [
+            "NULL::text",
+            "'a'::public.own(3)",
+            "(1)::public.own",
+            "current_setting('app.user'::text, true)",
+            "NULLIF(current_setting('application_name'::text), ''::text)",
+            "CURRENT_SCHEMA",
+            "public.now()",
+            "nextval(NULL::regclass)",
+            "('null'::jsonb)::integer",
+            "inet_client_addr()",
+            "COALESCE(current_setting('a'::text, true), current_setting('b'::text, true))",
+            "lower('empty'::int4range)",
+            "now(), NULL",
+            "",
+        ] {
+            assert!(!is_set(default), "{default}");
+        }
     }
 }

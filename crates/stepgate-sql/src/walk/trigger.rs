@@ -13,7 +13,7 @@ use sqlparser::ast::{
 use stepgate_types::{RelationName, Use};
 
 use super::Walker;
-use super::null::is_never_null;
+use super::null::{has_value, is_never_null};
 use super::probe::Probes;
 use super::scope::folded;
 use super::uses::Uses;
@@ -92,8 +92,11 @@ impl<'c> Walker<'c> {
         let mut written = Vec::new();
         let mut may_be_null = Vec::new();
         for step in trigger.steps() {
-            let Act::Assigns { column, never_null, keeps: _ } = &step.act else { continue };
+            let Act::Assigns { column, never_null, keeps } = &step.act else { continue };
             let Some(at) = relation.column(column) else { continue };
+            if *keeps {
+                self.keeps((on, at));
+            }
             written.push(at);
             may_be_null.extend((!never_null).then_some(at));
         }
@@ -112,9 +115,9 @@ impl<'c> Walker<'c> {
                 let is_clients_row = events & (UPDATE | DELETE) == 0;
                 let (shows, assigns) = match &step.act {
                     Act::LeavesOut => continue,
-                    Act::Compares(columns) => {
+                    Act::Compares { columns, tells_null } => {
                         if !is_clients_row && trigger.tells(events) {
-                            self.compares(*on, columns, &written, trigger.is_after(), facts);
+                            self.compares((*on, columns, *tells_null), &written, trigger.is_after(), facts);
                         }
                         continue;
                     }
@@ -151,11 +154,11 @@ impl<'c> Walker<'c> {
         by_statement.chain(by_triggers).collect()
     }
 
-    /// Whether the new value is the old one: of a column that is written, that is a guess.
+    /// Whether the new value is the old one: of a column that is written, that is a guess. Of others it may tell whether there
+    /// is one.
     fn compares(
         &self,
-        on: RelationIndex,
-        columns: &[String],
+        (on, columns, tells_null): (RelationIndex, &[String], bool),
         written: &HashSet<&str>,
         is_after: bool,
         facts: &mut Facts,
@@ -168,7 +171,8 @@ impl<'c> Walker<'c> {
             relation.columns.get(*at).is_some_and(|it| {
                 // Before the fact, what is computed has no new value.
                 let computed = !it.sources.is_empty() && (!is_after || it.sources.iter().any(is_written));
-                is_compared(&it.name) && (is_written(at) || computed)
+                let null = tells_null && !it.not_null;
+                is_compared(&it.name) && (is_written(at) || computed || null)
             })
         });
         for column in self.base_columns(guessed.map(|at| (on, at))) {
@@ -253,7 +257,10 @@ impl<'c> Walker<'c> {
             .map(|name| name.0.iter().map(|part| Some(folded(part.as_ident()?).into_owned())).collect())
             .collect();
         let into = self.positions(index, &named?);
-        (into.len() >= values.len()).then_some(())?;
+        let left_out = into.get(values.len()..)?;
+        let is_left_out = |at: &usize| left_out.contains(at) || !into.contains(at);
+        let has_default = |at: usize| target.columns.get(at).is_some_and(|it| has_value(it, self.catalog));
+        (0..target.columns.len()).filter(is_left_out).all(has_default).then_some(())?;
         let keys =
             target.unique.iter().map(|key| &key.columns).chain(target.refers.iter().map(|(own, _)| own));
         let keys: HashSet<usize> = keys.flatten().copied().collect();

@@ -5,6 +5,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod computed;
 mod constraints;
 mod domains;
 mod generated;
@@ -13,6 +14,7 @@ mod paths;
 mod planned;
 mod stores;
 mod triggers;
+mod utilities;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -52,6 +52,17 @@ const WRITES: &[(&str, &str)] = &[
     ("update wide set note = null where id = 1", ""),
     ("delete from wide where id = 1", ""),
     ("update cast_json set note = 'x' where id = 1", "cast_json.secret"),
+    ("update equalled set note = 'x' where id = 1", "equalled.secret"),
+    ("update unequalled set note = 'x' where id = 1", "unequalled.secret"),
+    ("update equalled_when set note = 'x' where id = 1", "equalled_when.secret"),
+    ("update differing set note = 'x' where id = 1", ""),
+    // What the audit table has by itself.
+    ("update fully_audited set note = 'x' where id = 1", ""),
+    ("delete from fully_audited where id = 1", ""),
+    ("update setting_audited set note = 'x' where id = 1", "setting_audited.secret"),
+    ("delete from setting_audited where id = 1", "setting_audited.secret"),
+    ("update choice_audited set note = 'x' where id = 1", "choice_audited.secret"),
+    ("delete from never_audited where id = 1", "never_audited.secret"),
     ("update validated set note = 'bad' where id = 1", ""),
     ("insert into validated values (2, 'bad', 'x')", ""),
     // Which way it went.
@@ -131,6 +142,14 @@ fn what_triggers_show_of_a_row_is_read() {
         "half_json",
         "wide",
         "cast_json",
+        "equalled",
+        "unequalled",
+        "equalled_when",
+        "differing",
+        "fully_audited",
+        "setting_audited",
+        "choice_audited",
+        "never_audited",
         "notified_of_id",
         "indexed",
         "deleted_badly",
@@ -218,6 +237,21 @@ fn what_triggers_store_elsewhere_is_labelled_there() {
         }
         let [facts] = analyze(read.as_bytes(), &catalog, &session).try_into().expect("one statement");
         assert!(!columns(&facts).keys().any(|column| column.ends_with(".secret")), "{sql}; {read}");
+    }
+}
+
+#[test]
+fn a_column_that_a_trigger_leaves_to_its_default_may_be_null_and_the_error_shows_the_row() {
+    let (cluster, _) = database("triggers.sql");
+    for attack in [
+        "update setting_audited set note = 'x'",
+        "set application_name = ''; update choice_audited set note = 'x'",
+        "delete from never_audited",
+    ] {
+        let table = attack.split(' ').find(|word| word.ends_with("_audited")).expect("a table");
+        cluster.load("shop", &format!("insert into {table} values (1, 'x', 'AAA')")).expect("a row");
+        let output = cluster.psql_command("shop").args(["-q", "-c", attack]).output().expect("psql");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("AAA"), "{attack}");
     }
 }
 

@@ -166,6 +166,45 @@ create table cast_json (id int primary key, note text, secret text);
 create function cast_json() returns trigger language plpgsql as 'begin insert into any_json values (coalesce(new.secret, new.note)::jsonb); return new; end';
 create trigger audit after update on cast_json for each row execute function cast_json();
 
+-- A comparison with = is NULL where the column is.
+create table equalled (id int primary key, note text, secret text);
+create function equalled() returns trigger language plpgsql as $$ begin if new.secret = old.secret then raise notice 'same'; end if; return new; end $$;
+create trigger equalled after update on equalled for each row execute function equalled();
+create table unequalled (id int primary key, note text, secret text);
+create function unequalled() returns trigger language plpgsql as $$ begin if not new.secret <> old.secret then raise notice 'same'; end if; return new; end $$;
+create trigger unequalled after update on unequalled for each row execute function unequalled();
+create table equalled_when (id int primary key, note text, secret text);
+create trigger equalled after update on equalled_when for each row when (old.id = new.id and new.secret = old.secret) execute function refuse();
+create table differing (id int primary key, note text, secret text);
+create function differing() returns trigger language plpgsql as $$ begin if (new.secret <> old.secret) or new.id <> old.id then
+  raise notice 'new'; elsif new.id = old.id then raise notice 'same'; end if; return new; end $$;
+create trigger differing after update on differing for each row execute function differing();
+
+-- What an audit table has besides.
+create type why as enum ('change');
+create table full_audit (id bigserial primary key, uid uuid not null default gen_random_uuid(), at timestamptz not null default now(),
+  utc timestamp not null default (now() at time zone 'utc'), seen timestamptz not null default current_timestamp,
+  who text not null default coalesce(current_setting('app.user', true), current_user), by text not null default session_user,
+  kind varchar(20) not null default 'change', level int not null default 0, done boolean not null default false,
+  number bigint generated always as identity, until timestamptz not null default clock_timestamp() + interval '1 day',
+  more jsonb not null default '{}', tags text[] not null default '{}', why why not null default 'change', note text, old_row jsonb);
+create table fully_audited (id int primary key, note text, secret text);
+create function full_audit() returns trigger language plpgsql as
+  'begin insert into full_audit (note, old_row) values (old.note, to_jsonb(old)); return null; end';
+create trigger audit after update or delete on fully_audited for each row execute function full_audit();
+create table by_setting (id int, copy text, who text not null default current_setting('app.who', true));
+create table setting_audited (id int primary key, note text, secret text);
+create function by_setting() returns trigger language plpgsql as 'begin insert into by_setting (id, copy) values (old.id, old.secret); return null; end';
+create trigger audit after update or delete on setting_audited for each row execute function by_setting();
+create table chosen (copy jsonb, who text not null default nullif(current_setting('application_name'), ''));
+create table choice_audited (id int primary key, note text, secret text);
+create function chosen() returns trigger language plpgsql as 'begin insert into chosen select to_jsonb(old); return null; end';
+create trigger audit after update or delete on choice_audited for each row execute function chosen();
+create table no_default (id int, copy text, who text not null);
+create table never_audited (id int primary key, note text, secret text);
+create function no_default() returns trigger language plpgsql as 'begin insert into no_default values (old.id, old.secret); return null; end';
+create trigger audit after update or delete on never_audited for each row execute function no_default();
+
 -- Children, partitions, cascades, chains.
 create table parent (id int, note text, secret text) partition by list (id);
 create table part_1 partition of parent for values in (1);
