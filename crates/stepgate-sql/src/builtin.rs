@@ -122,7 +122,21 @@ static SET_RETURNING: Words = LazyLock::new(|| {
      json_each_text json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each \
      jsonb_each_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz json_to_recordset jsonb_to_recordset regexp_matches regexp_split_to_table string_to_table \
      aclexplode pg_get_keywords pg_listening_channels pg_options_to_table pg_partition_ancestors pg_partition_tree \
-     pg_show_all_settings"
+     pg_show_all_settings pg_snapshot_xip txid_snapshot_xip"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Those of the pure functions and harmless writers that are volatile (`pg_proc.provolatile`).
+static VOLATILE: Words = LazyLock::new(|| {
+    "clock_timestamp current_query currval gen_random_uuid lastval nextval pg_advisory_lock pg_advisory_lock_shared \
+     pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared pg_advisory_xact_lock \
+     pg_advisory_xact_lock_shared pg_blocking_pids pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn \
+     pg_current_xact_id pg_database_size pg_get_wal_replay_pause_state pg_indexes_size pg_is_in_recovery \
+     pg_is_wal_replay_paused pg_jit_available pg_last_wal_receive_lsn pg_last_wal_replay_lsn \
+     pg_last_xact_replay_timestamp pg_notification_queue_usage pg_partition_ancestors pg_partition_tree pg_relation_size \
+     pg_sleep pg_table_size pg_tablespace_size pg_total_relation_size pg_try_advisory_lock pg_try_advisory_lock_shared \
+     pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared random random_normal timeofday txid_current uuidv4 uuidv7"
         .split_ascii_whitespace()
         .collect()
 });
@@ -276,6 +290,11 @@ pub(crate) fn returns_a_set(name: &str) -> bool {
     SET_RETURNING.contains(name)
 }
 
+/// Whether the server calls that function whether or not anybody asks for what it returns.
+pub(crate) fn is_volatile(name: &str) -> bool {
+    VOLATILE.contains(name)
+}
+
 pub(crate) fn aggregates(name: &str) -> bool {
     AGGREGATES.contains(name)
 }
@@ -401,6 +420,8 @@ pub(crate) fn function_columns(name: &str) -> Option<&'static [&'static str]> {
 
 #[cfg(test)]
 mod tests {
+    use stepgate_testkit::Cluster;
+
     use super::*;
 
     #[test]
@@ -470,6 +491,34 @@ mod tests {
             ["pg_replication_slots", "pg_stat_activity", "pg_stat_gssapi", "pg_stat_ssl", "pg_subscription"]
         {
             assert!(harmless_relation(name) && has_secrets(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_calls_volatile_or_returns_sets_is_known_to_be() {
+        let cluster = Cluster::start().unwrap();
+        let names = |which: &str| {
+            let sql = format!(
+                "select distinct proname from pg_proc p where pronamespace = 'pg_catalog'::regnamespace and {which}"
+            );
+            cluster.psql("postgres", &sql).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let volatile = names("provolatile = 'v'");
+        assert!(volatile.len() > 200);
+        for name in &volatile {
+            let is_called = pure_function(name) || harmless_writer(name);
+            assert_eq!(is_volatile(name), is_called, "{name}");
+        }
+        let pure = names(
+            "proretset and prorettype <> 'internal'::regtype and not exists (select from pg_proc o \
+             where o.proname = p.proname and o.pronamespace = p.pronamespace and o.provolatile <> 'i')",
+        );
+        for name in names("proretset").iter().filter(|name| pure_function(name)).chain(&pure) {
+            assert!(returns_a_set(name), "{name}");
+        }
+        // Of servers that are newer.
+        for name in ["random_normal", "uuidv4", "uuidv7"] {
+            assert!(is_volatile(name), "{name}");
         }
     }
 }

@@ -7,7 +7,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{clinic, columns, facts, rows, snapshot};
+use common::{clinic, columns, facts, rows, session, snapshot, snapshot_of_version};
+use stepgate_sql::{Catalog, Facts, analyze};
+use stepgate_testkit::Cluster;
 use stepgate_types::Certainty;
 
 /// Views of every shape: told apart by column, or only as a whole.
@@ -140,4 +142,232 @@ fn a_view_that_the_server_cannot_print_is_unknown_and_keeps_nothing_else_from_be
         let [facts] = facts(sql, &catalog).try_into().expect("one statement");
         assert_eq!(facts.certainty, certainty, "{sql}: {:?}", facts.reasons);
     }
+}
+
+/// Views with a column `n` that fails by what it is made of, computed in each way that the server has.
+const COMPUTED: &str = "
+    create table people (id int primary key, country text, secret text);
+    insert into people values (1, 'DE', 'AAA'), (2, 'FR', 'AAA');
+    create table orders (id int primary key, note text); insert into orders values (1, 'a'), (2, 'b');
+    create view simple as select id, country, secret::int as n from people;
+    create view joined as select o.id, p.country, p.secret::int as n from orders o join people p using (id);
+    create view looked_up as select id, country, (select secret::int from people p where p.id = o.id) as n from people o;
+    create view over_simple as select id, country from simple;
+    create view barrier with (security_barrier) as select id, country, secret::int as n from people;
+    create view bare_barrier with (security_barrier) as select id, country, secret from people;
+    create view cut as select id, country, secret::int as n from people limit 10;
+    create view ordered as select id, country, secret::int as n from people order by id;
+    create view grouped as select country, min(id) as id, sum(secret::int) as n from people group by country;
+    create view one as select max(id) as id, max(country) as country, max(secret::int) as n from people;
+    create view numbered as select id, country, secret::int as n, row_number() over (order by id) as r from people;
+    create view named as select id, country, secret::int as n, rank() over w as r from people window w as (order by id);
+    create view timed as select id, country, secret::int as n, clock_timestamp() as at from people;
+    create view over_barrier as select id, country from barrier;
+    create view cut_over_simple as select id, country, n from simple limit 10;
+    create view locked as select o.id, p.country, p.secret::int as n from orders o join people p using (id) for share of o;
+    create view locked_over_barrier as select o.id, b.country from orders o join barrier b using (id) for share of o;
+    create view locked_over_simple as select o.id, b.country from orders o join simple b using (id) for share of o;
+    create view volatile as select id, country, (secret || random())::int as n from people;
+    create view volatile_case as select id, country, case when random() >= 0 then secret::int end as n from people;
+    create view volatile_within as select id, country, (select secret::int where random() >= 0) as n from people;
+    create view over_volatile as select id, country from volatile;
+    create view parted as select id, country, row_number() over (partition by secret::int) as n from people;
+    create view sorted_by as select id, country, row_number() over (order by secret::int) as n from people;
+    create view parted_over_simple as select id, country, row_number() over (partition by n) as n from simple;
+    create view ranked_barely as select id, country, row_number() over (partition by secret order by secret) as n from people;
+    create view distinctly as select distinct id, country, secret::int as n from people;
+    create view united as select id, country, secret::int as n from people union all select id, country, 0 from people;
+    create view many as select id, country, generate_series(1, secret::int) as n from people;
+    create view transactions as select id, country, pg_snapshot_xip(secret::pg_snapshot) as n from people;
+    create view with_cte as with c as (select * from people offset 0) select id, country, secret::int as n from c;
+    create view derived as select id, country, n from (select id, country, secret::int as n from people offset 0) d;
+    create function of_barrier() returns table (id int, country text) language sql stable as
+        'select id, country from public.barrier';
+    create function of_volatile() returns table (country text) language sql stable as
+        'select country from public.volatile';
+    create function of_simple() returns table (id int, country text) language sql stable as
+        'select id, country from public.simple';
+";
+
+/// Statements whose error shows what they do not ask for.
+const SHOWING: &[&str] = &[
+    // Row marks: whole rows of what is not made part of the statement.
+    "select v.country from barrier v for update",
+    "select v.country from barrier v, orders o where v.id = o.id for update of o",
+    "select v.country from orders o left join barrier v on v.id = o.id for no key update of o",
+    "select 1 from cut v, orders o for key share of o",
+    "select 1 from ordered v, orders o for update of o",
+    "select 1 from grouped v, orders o for update of o",
+    "select 1 from one v, orders o for update of o",
+    "select 1 from numbered v, orders o for update of o",
+    "select 1 from named v, orders o for update of o",
+    "select 1 from timed v, orders o for update of o",
+    "select 1 from over_barrier v, orders o for update of o",
+    "select 1 from cut_over_simple v, orders o for update of o",
+    "select 1 from locked v, orders o for update of o",
+    "select 1 from distinctly v, orders o for update of o",
+    "select 1 from united v, orders o for update of o",
+    "select 1 from with_cte v, orders o for update of o",
+    "select 1 from derived v, orders o for update of o",
+    "select id from orders where id in (select id from barrier) for update",
+    "select v.country from (select country, id from barrier) v, orders o where v.id = o.id for update of o",
+    "with v as (select country, id from barrier) select v.country from v, orders o where v.id = o.id for update of o",
+    "select v.country from of_barrier() v, orders o where v.id = o.id for update of o",
+    "insert into orders select id + 10, country from barrier for share",
+    "update orders o set note = v.country from barrier v where v.id = o.id",
+    "update orders set note = 'x' where id in (select id from barrier)",
+    "update orders o set note = 'x' where exists (select from barrier v where v.id = o.id)",
+    "update orders o set note = 'x' from of_barrier() v where v.id = o.id",
+    "with u as (update orders o set note = 'x' from barrier v where v.id = o.id) select 1",
+    "delete from orders o using cut v where v.id = o.id",
+    "delete from orders o where not exists (select from cut v where v.id = o.id)",
+    "merge into orders o using barrier v on v.id = o.id when matched then update set note = v.country",
+    "merge into orders o using over_barrier v on v.id = o.id when not matched then do nothing when matched then delete",
+    "select country from locked_over_barrier",
+    // Volatile functions.
+    "select country from volatile",
+    "select count(*) from volatile",
+    "select 1 from volatile_case",
+    "select 1 from volatile_within",
+    "select country from over_volatile",
+    "select country from of_volatile()",
+    "select v.country from barrier u join over_volatile v using (id)",
+    // Keys of windows.
+    "select country from parted",
+    "select country from sorted_by",
+    "select country from parted_over_simple",
+    // What is computed of all.
+    "select country from distinctly",
+    "select country from many",
+    "select country from transactions",
+    // Of views that the transaction has made.
+    "create view made as select id, country, (secret || random())::int as n from people; select country from made",
+    "create view made as select id, secret, row_number() over (partition by secret::int) as n from people; select id from made",
+    "create view made as select id, country from barrier; select 1 from made v, orders o for update of o",
+    "create view made as select id, country, secret::int as n from people limit 10; select 1 from made v, orders o for update of o",
+    "create view made as select id, secret from people where secret::int > 0; select id from made",
+];
+
+/// Statements that compute nothing of what they do not ask for.
+const SILENT: &[&str] = &[
+    "select v.country from simple v for update",
+    "select v.country from simple v, orders o where v.id = o.id for update of o",
+    "select v.country from joined v, orders o where v.id = o.id for update of o",
+    "select v.country from looked_up v, orders o where v.id = o.id for update of o",
+    "select v.country from over_simple v, orders o where v.id = o.id for update of o",
+    "select v.country from bare_barrier v, orders o where v.id = o.id for update of o",
+    "select v.country from of_simple() v, orders o where v.id = o.id for update of o",
+    "update orders o set note = v.country from simple v where v.id = o.id",
+    "update orders set note = 'x' where id in (select id from simple)",
+    "update orders o set note = v.country from bare_barrier v where v.id = o.id",
+    "update orders o set note = v.country from orders p left join simple v on v.id = p.id where o.id = p.id",
+    "delete from orders o using looked_up v where v.id = o.id",
+    "merge into orders o using simple v on v.id = o.id when matched then update set note = v.country",
+    "insert into orders select id + 10, country from barrier",
+    "insert into orders select id, country from barrier on conflict (id) do update set note = excluded.note",
+    "create temp table made as select id, country from cut",
+    "create view made as select id, country from barrier; select country from made",
+    "select country from barrier",
+    "select country from cut",
+    "select country from grouped",
+    "select country from one",
+    "select country from numbered",
+    "select country from named",
+    "select country from timed",
+    "select country from locked",
+    "select country from locked_over_simple",
+    "select country from ranked_barely",
+    "select country from over_barrier",
+    "select country from of_barrier()",
+];
+
+#[test]
+fn what_the_server_computes_of_a_view_counts_though_nobody_asks_for_it() {
+    let cluster = computed();
+    let catalog = snapshot(&cluster, "shop");
+    let mut wrong = Vec::new();
+    for (sql, shows) in SHOWING.iter().map(|sql| (sql, true)).chain(SILENT.iter().map(|sql| (sql, false))) {
+        let script = format!("begin; {sql}; rollback");
+        let output = cluster.psql_command("shop").args(["-q", "-c", &script]).output().expect("psql");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(told.contains("AAA"), shows, "{sql}: {told}");
+        assert!(shows || output.status.success(), "{sql}: {told}");
+        let facts = after(sql, &catalog);
+        let is_unknown = facts.certainty == Certainty::Unknown;
+        let is_read = columns(&facts).contains_key("public.people.secret");
+        // What is beneath views that no catalog shows yet is not known.
+        if (is_unknown || is_read) != shows || (is_unknown && !sql.contains("from made v, orders")) {
+            wrong.push(format!("{sql}: unknown {is_unknown}, read {is_read}: {:?}", facts.reasons));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The facts of the last statement, where one before it has made something.
+fn after(sql: &str, catalog: &Catalog) -> Facts {
+    let mut session = session();
+    let last = match sql.split_once("; ") {
+        None => sql,
+        Some((made, last)) => {
+            let [made] = facts(made, catalog).try_into().expect("one statement");
+            assert!(session.created.follow(&made, catalog, &["public".to_owned()]), "{sql}");
+            last
+        }
+    };
+    let [facts] = analyze(last.as_bytes(), catalog, &session).try_into().expect("one statement");
+    facts
+}
+
+fn computed() -> Cluster {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    cluster.load("shop", COMPUTED).expect("the views");
+    cluster
+}
+
+#[test]
+fn newer_servers_compute_whole_rows_of_sources_and_generated_columns() {
+    let cluster = computed();
+    let more = "
+        create table born (id int primary key, secret int, at date generated always as (make_date(secret, 1, 1)) stored);
+        create view barrier_born with (security_barrier) as select id, at from born;
+        create view ranked_born as select id, row_number() over (order by at) as n from born;";
+    cluster.load("shop", more).expect("a generated column");
+    for (sql, version, expected) in [
+        (
+            "merge into orders o using simple v on v.id = o.id when not matched by source then delete",
+            "170000",
+            "public.people.secret",
+        ),
+        (
+            "merge into orders o using people v on v.id = o.id when not matched by source then delete",
+            "170000",
+            "",
+        ),
+        ("select 1 from barrier_born v, orders o for update of o", "170000", ""),
+        ("select 1 from barrier_born v, orders o for update of o", "180000", "public.born.secret"),
+        ("select id from ranked_born", "170000", ""),
+        ("select id from ranked_born", "180000", "public.born.secret"),
+    ] {
+        let catalog = snapshot_of_version(&cluster, "shop", version);
+        let [facts] = facts(sql, &catalog).try_into().expect("one statement");
+        assert_ne!(facts.certainty, Certainty::Unknown, "{sql}: {:?}", facts.reasons);
+        let read = columns(&facts).into_keys().filter(|name| name.ends_with(".secret"));
+        assert_eq!(read.collect::<Vec<_>>().join(" "), expected, "{sql}");
+    }
+}
+
+/// Of which nobody can read either.
+#[test]
+fn views_that_are_made_of_each_other_are_looked_through_once() {
+    let cluster = computed();
+    let script = "
+        create view one_way as select id, country from people;
+        create view other_way as select id, country from one_way limit 10;
+        create or replace view one_way as select id, country from other_way limit 10;";
+    cluster.load("shop", script).expect("views");
+    let catalog = snapshot(&cluster, "shop");
+    let [facts] =
+        facts("select 1 from one_way v, orders o for update of o", &catalog).try_into().expect("one");
+    assert!(facts.columns.len() < 10);
 }

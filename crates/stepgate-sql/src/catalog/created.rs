@@ -42,9 +42,13 @@ impl Catalog {
             made.relations.iter().map(|it| self.find(&it.schema, &it.name)).collect::<Option<_>>()?;
         reads_relations.dedup();
         let read = made.columns.iter().filter(|(_, uses)| uses.iter().any(|used| *used != Use::Write));
-        let output = |of: &(&ColumnName, &BTreeSet<Use>)| of.1.contains(&Use::Output);
-        let besides = read.clone().filter(|of| !output(of)).map(|(column, _)| column);
-        let all: BTreeSet<ColumnName> = read.filter(output).map(|(column, _)| column.clone()).collect();
+        let is_output = |of: &(&ColumnName, &BTreeSet<Use>)| of.1.contains(&Use::Output);
+        // What it shows, it may read besides.
+        let is_besides = |of: &(&ColumnName, &BTreeSet<Use>)| {
+            of.1.iter().any(|used| !matches!(used, Use::Output | Use::Write))
+        };
+        let besides = read.clone().filter(is_besides).map(|(column, _)| column);
+        let all: BTreeSet<ColumnName> = read.filter(is_output).map(|(column, _)| column.clone()).collect();
         let mut relation = Relation {
             name: Name(name.clone()),
             kind: if *view { RelationKind::View } else { RelationKind::Table },
@@ -52,6 +56,7 @@ impl Catalog {
             split: true,
             reads: if *view { self.refs(besides)? } else { Vec::new() },
             reads_relations,
+            views: (!made.through_views).then(Vec::new),
             // Its constraints are not known: a write may be told what is in it already, or be shown the row.
             unique: vec![Unique { columns: (0..columns.len()).collect(), plain: false }],
             bounded: true,

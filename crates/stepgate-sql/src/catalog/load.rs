@@ -49,6 +49,7 @@ impl Catalog {
         let answers = Answers(results);
         let mut loader = Loader { catalog: Self::default() };
         loader.relations(&answers)?;
+        loader.server(&answers)?;
         columns::load(&mut loader, &answers, known)?;
         loader.generated(&answers)?;
         loader.missing_values(&answers)?;
@@ -63,7 +64,6 @@ impl Catalog {
         loader.policies(&answers, &code)?;
         loader.event_triggers(&answers)?;
         loader.policies_beneath_views();
-        loader.server(&answers)?;
         Ok(loader.catalog)
     }
 }
@@ -415,8 +415,8 @@ impl Loader {
             depends.entry(at).or_default().push((on, number(attnum, "view_columns")?));
         }
         let mut views: HashMap<RelationIndex, view::View> = HashMap::new();
-        for row in answers.rows::<3>("views")? {
-            let [oid, version, definition] = row?;
+        for row in answers.rows::<4>("views")? {
+            let [oid, version, is_barrier, definition] = row?;
             let Some(at) = self.known(oid) else { continue };
             let depends = depends.remove(&at).unwrap_or_default();
             let mut definition = Definition { version: version.to_owned(), text: definition.into() };
@@ -426,7 +426,8 @@ impl Loader {
                 self.catalog.has_locked |= known.is_none();
                 definition.text = known.unwrap_or_default();
             }
-            views.insert(at, view::View::new(Arc::clone(&definition.text), depends, &self.catalog));
+            let text = Arc::clone(&definition.text);
+            views.insert(at, view::View::new(text, depends, truth(is_barrier), &self.catalog));
             self.catalog.definitions.insert(at, definition);
         }
         let read = view::see_through(&views, &self.catalog);
@@ -434,6 +435,7 @@ impl Loader {
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.reads = seen.columns.iter().copied().collect();
                 relation.reads_relations = seen.relations.iter().copied().collect();
+                relation.views = Some(seen.views.clone());
                 relation.doubtful = seen.doubtful;
                 relation.on_show = seen.code.bodies().to_vec();
             }

@@ -38,6 +38,9 @@ pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;
 
+/// How far a column is looked for beneath views that show it as it is.
+const MAX_SHOWN: usize = 128;
+
 /// The event trigger that tells the gate of DDL, and does nothing else.
 const OWN_EVENT_TRIGGER: &str = "stepgate_ddl";
 
@@ -472,6 +475,21 @@ impl Catalog {
         }
         if let Some(shown) = known.shows {
             self.same(shown, found);
+        }
+    }
+
+    /// Whether its value is made when it is read, however many views show it as it is.
+    pub(crate) fn is_computed(&self, column: ColumnRef) -> bool {
+        let shown = |at: &ColumnRef| self.column(*at)?.1.shows;
+        // Views may be made of each other, though nobody can read them then.
+        let Some(last) = std::iter::successors(Some(column), shown).take(MAX_SHOWN).last() else {
+            return true;
+        };
+        let Some((relation, known)) = self.column(last) else { return true };
+        match relation.kind {
+            RelationKind::View => !known.reads.is_empty(),
+            // From then on, generated columns need not be stored.
+            _ => self.version >= 180_000 && !known.sources.is_empty(),
         }
     }
 

@@ -226,6 +226,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
               join pg_catalog.pg_rewrite r on r.oid = d.objid) \
               , v as materialized (select c.oid, r.oid::text || '/' || r.xmin::text as version, \
+              coalesce(pg_catalog.array_to_string(c.reloptions, ',') like '%security\\_barrier=%', false) as is_barrier, \
               r.ev_action::text like '%:rtekind 7 %' or s.bytes > 2000000 or t.is_temporary \
               and (pg_catalog.sum(s.bytes) over (partition by t.is_temporary, n.oid order by c.oid) > 4000000 \
               or pg_catalog.sum(s.bytes) over (partition by t.is_temporary order by c.oid) > 16000000) as unreadable \
@@ -235,7 +236,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               cross join lateral (select pg_catalog.octet_length(r.ev_action::text)) s (bytes) \
               cross join lateral (select n.nspname like 'pg\\_temp\\_%') t (is_temporary) \
               where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')) \
-              select v.oid::text, v.version, case when v.oid in (select o.oid from opaque o) \
+              select v.oid::text, v.version, v.is_barrier::text, case when v.oid in (select o.oid from opaque o) \
               or pg_catalog.has_table_privilege(v.oid, 'select') is null then '' \
               when v.unreadable then pg_catalog.chr(39) \
               else coalesce(pg_catalog.pg_get_viewdef(v.oid)::text, '') end from v"

@@ -33,6 +33,10 @@ pub(crate) struct Relation {
     pub(crate) reads: Vec<ColumnRef>,
     /// Of a view whose columns are told apart (`Column::reads`): `reads` is what it reads besides.
     pub(crate) split: bool,
+    /// The server makes the view part of the query that reads it: none of its columns is computed unless that asks for it.
+    pub(crate) merged: bool,
+    /// Views that the definition of a view names. `None`: it is not known which.
+    pub(crate) views: Option<Vec<RelationIndex>>,
     /// How such a view compares what it reads besides: all of it.
     pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
     /// Base relations that it names.

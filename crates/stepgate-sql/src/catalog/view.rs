@@ -24,6 +24,7 @@ const MAX_TAKEN: usize = 10_000_000;
 pub(super) struct View {
     definition: Arc<str>,
     depends: Vec<(RelationIndex, i32)>,
+    is_barrier: bool,
     /// Identifiers of the definition.
     words: HashSet<String>,
     /// Functions of somebody's own that it calls, and checks of types.
@@ -38,17 +39,25 @@ pub(super) struct View {
 pub(super) struct Seen {
     pub(super) columns: BTreeSet<ColumnRef>,
     pub(super) relations: BTreeSet<RelationIndex>,
+    /// Those views that it names itself.
+    pub(super) views: Vec<RelationIndex>,
     pub(super) code: Gathered,
     pub(super) doubtful: bool,
 }
 
 impl View {
     /// `definition` is `pg_get_viewdef` under `search_path = pg_catalog`: all names outside are qualified. Empty: it
-    /// could not be read.
-    pub(super) fn new(definition: Arc<str>, depends: Vec<(RelationIndex, i32)>, catalog: &Catalog) -> Self {
+    /// could not be read. `is_barrier`: it has that option.
+    pub(super) fn new(
+        definition: Arc<str>,
+        depends: Vec<(RelationIndex, i32)>,
+        is_barrier: bool,
+        catalog: &Catalog,
+    ) -> Self {
         let mut view = Self {
             definition: Arc::clone(&definition),
             depends,
+            is_barrier,
             words: HashSet::new(),
             code: Gathered::default(),
             whole_rows: false,
@@ -162,6 +171,7 @@ impl Seeing<'_> {
         for (on, numbers) in view.beneath() {
             let Some(relation) = self.catalog.relation(on) else { continue };
             let is_view = relation.kind == RelationKind::View && !relation.is_system();
+            seen.views.extend(is_view.then_some(on));
             let is_filled = relation.kind == RelationKind::MaterialisedView && relation.is_base();
             if is_view || is_filled {
                 let below = self.see(on, depth + 1);
@@ -244,6 +254,7 @@ fn split_one(
     relation.reads = columns.always;
     relation.compared = columns.compared;
     relation.split = true;
+    relation.merged = columns.merges && !view.is_barrier;
 }
 
 impl View {

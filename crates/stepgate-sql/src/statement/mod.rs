@@ -54,6 +54,8 @@ pub(crate) struct Within<'c> {
     /// The search path that is in force, where its names do not depend on it.
     pub(crate) in_force: Option<&'c [String]>,
     pub(crate) around: Option<&'c Within<'c>>,
+    /// What is read in it may be part of a statement that marks rows.
+    pub(crate) marks: bool,
     /// Of a trigger: the row that is written.
     pub(crate) row: Option<walk::Row<'c>>,
 }

@@ -27,6 +27,7 @@ impl Walker<'_> {
     /// An INSERT, UPDATE or DELETE, on its own or within a WITH.
     pub(super) fn write(&mut self, statement: &Statement, place: Place<'_>) -> Output {
         self.writes = true;
+        self.marks |= !matches!(statement, Statement::Insert(_));
         match statement {
             Statement::Insert(insert) => self.insert(insert, place),
             Statement::Update(update) => self.update(update, place),

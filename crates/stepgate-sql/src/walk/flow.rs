@@ -7,7 +7,7 @@ use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Values};
 use stepgate_types::ColumnName;
 
 use super::Walker;
-use super::compare::Compared;
+use super::compare::{Compared, SOMEHOW, note};
 use super::query::is_expanded;
 use super::scope::{Item, Output, Place, Source};
 use super::uses::Uses;
@@ -27,6 +27,9 @@ pub(super) struct Split {
     pub(super) each: Option<Vec<Touched>>,
     /// How each item of the list compares columns.
     pub(super) compared: Vec<Compared>,
+    /// What of the list the server computes whichever of its columns is asked for: items with volatile functions
+    /// (allpaths.c, `remove_unused_subquery_outputs`), and keys of windows, which are sorted by.
+    pub(super) always: HashSet<ColumnRef>,
 }
 
 impl Walker<'_> {
@@ -74,9 +77,14 @@ impl Walker<'_> {
         let mut output = Output::default();
         for item in projection {
             let around = (std::mem::take(&mut self.columns), std::mem::take(&mut self.compared));
+            let was_volatile = std::mem::replace(&mut self.is_volatile, false);
             let more = self.projection(std::slice::from_ref(item), items, place, uses);
             let touched = std::mem::replace(&mut self.columns, around.0);
             self.split.compared.push(std::mem::replace(&mut self.compared, around.1));
+            if self.is_volatile {
+                self.split.always.extend(touched.keys());
+            }
+            self.is_volatile |= was_volatile;
             let apart = match item {
                 SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. } => Some(vec![touched.clone()]),
                 _ => star(item, items, &touched),
@@ -119,6 +127,14 @@ impl Walker<'_> {
         Some(each.iter().map(of).collect())
     }
 
+    /// Touches what of the list is computed in any case.
+    pub(super) fn computed_always(&mut self) {
+        for column in std::mem::take(&mut self.split.always) {
+            self.touch_again(column, Uses::HIDDEN);
+            note(&mut self.compared, column, &[SOMEHOW]);
+        }
+    }
+
     /// The columns whose values anything so far has put out.
     pub(super) fn given(&self) -> Vec<ColumnRef> {
         given(&self.columns).collect()
@@ -126,11 +142,16 @@ impl Walker<'_> {
 
     /// Runs `walk` and tells what it puts out.
     pub(super) fn gives(&mut self, walk: impl FnOnce(&mut Self)) -> Vec<ColumnRef> {
+        given(&self.touches(walk)).collect()
+    }
+
+    /// Runs `walk` and tells what it touches.
+    pub(super) fn touches(&mut self, walk: impl FnOnce(&mut Self)) -> Touched {
         let before = std::mem::take(&mut self.columns);
         walk(self);
         let touched = std::mem::replace(&mut self.columns, before);
         self.merge_touched(&touched);
-        given(&touched).collect()
+        touched
     }
 
     /// Values from these columns are stored in that one.

@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::Walker;
+use super::query::is_bare;
 use super::scope::{Item, Place};
 use super::uses::Uses;
 use crate::builtin;
@@ -66,6 +67,7 @@ impl Walker<'_> {
         }
         self.ordering(within_group, place, uses | Uses::ORDERING);
         self.conditions(filter.as_deref(), place);
+        self.has_windows |= over.is_some();
         if let Some(WindowType::WindowSpec(spec)) = over {
             self.window(spec, place);
         }
@@ -151,6 +153,7 @@ impl Walker<'_> {
 
     /// Accounts for a function of pg_catalog, or of the grammar, being called.
     pub(super) fn call(&mut self, name: &str) {
+        self.is_volatile |= builtin::is_volatile(name);
         if self.large_object(name) {
             return;
         }
@@ -186,10 +189,24 @@ impl Walker<'_> {
         }
     }
 
+    /// A key of a window is computed though nobody asks for what is made over it.
+    fn window_key(&mut self, key: &Expr, walk: impl FnOnce(&mut Self)) {
+        let touched = self.touches(walk);
+        if !is_bare(key) || touched.keys().any(|column| self.catalog.is_computed(*column)) {
+            self.split.always.extend(touched.keys());
+        }
+    }
+
     fn window(&mut self, spec: &WindowSpec, place: Place<'_>) {
         let WindowSpec { window_name: _, partition_by, order_by, window_frame } = spec;
-        self.exprs(partition_by, place, Uses::GROUPING);
-        self.ordering(order_by, place, Uses::ORDERING);
+        for key in partition_by {
+            self.window_key(key, |walker| walker.expr(key, place, Uses::GROUPING));
+        }
+        for key in order_by {
+            self.window_key(&key.expr, |walker| {
+                walker.ordering(std::slice::from_ref(key), place, Uses::ORDERING)
+            });
+        }
         let Some(WindowFrame { units: _, start_bound, end_bound }) = window_frame else { return };
         for bound in [Some(start_bound), end_bound.as_ref()].into_iter().flatten() {
             match bound {

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Merge, MergeAction, MergeClause, MergeInsertExpr, MergeInsertKind, MergeUpdateExpr, MergeUpdateKind,
-    OutputClause, TableWithJoins,
+    Merge, MergeAction, MergeClause, MergeClauseKind, MergeInsertExpr, MergeInsertKind, MergeUpdateExpr,
+    MergeUpdateKind, OutputClause, TableWithJoins,
 };
 
 use super::Walker;
@@ -36,7 +36,13 @@ impl Walker<'_> {
             return Output::default();
         };
         let source = TableWithJoins { relation: source.clone(), joins: Vec::new() };
-        items.extend(self.from(&[source], &[], place));
+        let sources = self.from(&[source], &[], place);
+        if clauses.iter().any(|clause| clause.clause_kind == MergeClauseKind::NotMatchedBySource) {
+            // Whether there is one is asked of its whole row (prepjointree.c, `transform_MERGE_to_join`).
+            let rows: Vec<_> = sources.iter().flat_map(|item| item.whole(self.catalog)).collect();
+            self.computes(rows);
+        }
+        items.extend(sources);
         let scope = Scope { items: &items, outer: place.scope };
         // Of rows that are not matched there are conditions too.
         self.turned(|walker| walker.conditions([&**on], place.within(&scope)));

@@ -12,6 +12,7 @@ mod flow;
 mod from;
 mod function;
 mod large;
+mod mark;
 mod merge;
 mod null;
 mod operand;
@@ -28,6 +29,7 @@ mod view;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use pg_raw_parse::Node;
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Estimator, Kind, Use};
 
@@ -88,6 +90,9 @@ pub(crate) fn statement(
     let output = walker.statement(statement, Place::default());
     walker.ends_step();
     let apart = stores.then(|| walker.taken_apart()).flatten();
+    if let Some(Node::ViewStmt(_)) = context.node {
+        walker.computed_always();
+    }
     let from = apart.filter(|_| walker.called.is_empty());
     let from: Option<Vec<_>> =
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
@@ -146,10 +151,16 @@ struct Walker<'c> {
     /// A part of it writes, beside the statement itself.
     stores_within: bool,
     creates: bool,
-    /// A view is read.
-    views: bool,
+    /// Views that are read.
+    views: BTreeSet<RelationIndex>,
+    /// It marks the rows that it reads (`mark`).
+    marks: bool,
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
+    /// A volatile function was called somewhere.
+    is_volatile: bool,
+    /// A window function was called somewhere.
+    has_windows: bool,
     may_set: bool,
     /// The select list whose columns are told apart.
     split: Split,
@@ -198,8 +209,11 @@ impl<'c> Walker<'c> {
             writes_parts: false,
             stores_within: false,
             creates: false,
-            views: false,
+            views: BTreeSet::new(),
+            marks: false,
             returns_sets: false,
+            is_volatile: false,
+            has_windows: false,
             may_set: false,
             split: Split::default(),
             flows: HashMap::new(),
@@ -253,8 +267,9 @@ impl<'c> Walker<'c> {
     }
 
     fn finish(mut self, facts: &mut Facts) {
+        self.marked();
         facts.kind = self.kind;
-        facts.through_views |= self.views;
+        facts.through_views |= !self.views.is_empty();
         facts.named = self.named_apart();
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
@@ -477,7 +492,9 @@ impl<'c> Walker<'c> {
             "pg_toast" => return self.doubt("catalog-relation"),
             _ => {}
         }
-        self.views |= relation.kind == RelationKind::View;
+        if relation.kind == RelationKind::View {
+            self.views.insert(index);
+        }
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }

@@ -295,6 +295,8 @@ impl Walker<'_> {
             path: session.search_path.as_deref(),
             in_force: in_force.as_deref().filter(|_| body.path == Path::Bound),
             around: Some(&self.body),
+            // A trigger's statements are none of the one that fires it.
+            marks: row.is_none() && self.marks_rows(),
             row,
         };
         if within.is_recursive() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlparser::ast::{SelectItem, SetExpr, Statement};
+use sqlparser::ast::{GroupByExpr, Query, Select, SelectItem, SetExpr, Statement};
 use stepgate_types::Kind;
 
 use super::Walker;
@@ -27,6 +27,8 @@ pub(crate) struct ViewColumns {
     pub(crate) each: Vec<ViewColumn>,
     /// One of them is a column of the server's own that shows what others do, a password, or values.
     pub(crate) shows_secrets: bool,
+    /// The server makes it part of the query that reads it, if it is no security barrier.
+    pub(crate) merges: bool,
 }
 
 impl ViewColumns {
@@ -65,6 +67,8 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     let mut walker = Walker::new(catalog, &session);
     walker.split(query);
     walker.statement(&statement, Place::default());
+    walker.marked();
+    walker.computed_always();
     let understood = walker.reasons.iter().all(|reason| reason.doubt == Doubt::Nothing);
     // A function that returns sets multiplies the rows whichever column is asked for.
     if !understood || walker.returns_sets || !walker.called.is_empty() || walker.kind != Kind::Select {
@@ -81,6 +85,7 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     if each.len() != select.projection.len() || each.len() != compared.len() {
         return None;
     }
+    let is_computed_apart = walker.has_windows || walker.is_volatile;
     let is_bare = |item: &SelectItem| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ } => is_bare(expr),
         _ => false,
@@ -93,9 +98,25 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
         let reads: Vec<_> = touched.into_keys().collect();
         ViewColumn { compared: below(compared, &reads, catalog), reads, bare: is_bare(item) }
     });
-    let each = each.collect();
+    let each: Vec<ViewColumn> = each.collect();
+    // Where a column stands as it is, and nothing is grouped, there are no aggregates.
+    let has_rows = each.iter().any(|column| column.bare && !column.reads.is_empty());
+    let merges = has_rows && !is_computed_apart && is_simple(query, select);
     let always: Vec<_> = walker.columns.into_keys().collect();
-    Some(ViewColumns { compared: below(walker.compared, &always, catalog), always, each, shows_secrets })
+    Some(ViewColumns {
+        compared: below(walker.compared, &always, catalog),
+        always,
+        each,
+        shows_secrets,
+        merges,
+    })
+}
+
+/// Whether it has nothing but a list, FROM and WHERE (prepjointree.c, `is_simple_subquery`).
+fn is_simple(query: &Query, select: &Select) -> bool {
+    let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
+    let is_cut = query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some();
+    !select.from.is_empty() && !is_grouped && select.having.is_none() && !is_cut && query.locks.is_empty()
 }
 
 /// With what views compare that these are columns of. The text is the view's: its values are nowhere else.
