@@ -4,7 +4,7 @@ use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Kind};
 
 use crate::budget::{AT_ONCE, Budget};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Relation};
 use crate::facts::{Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
 use crate::lexer::{self, Token, TokenKind, Unreadable};
@@ -165,7 +165,7 @@ fn goes_on(facts: &Facts, before: &[Facts]) -> Option<Facts> {
 /// the tables that they name: triggers, functions of indexes.
 fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
     match facts.kind {
-        Kind::Utility => catalog.any_code(),
+        Kind::Utility => catalog.any_code(Relation::has_code),
         kind => !matches!(kind, Kind::Transaction | Kind::Session | Kind::Control | Kind::Empty),
     }
 }

@@ -254,6 +254,7 @@ fn ranges(loader: &mut Loader, answers: &Answers<'_>, routines: &Routines<'_>) -
             None => {
                 relation.doubtful = true;
                 relation.writes_run_code = true;
+                relation.on_check.push(Body::unknown());
             }
         }
     }

@@ -318,20 +318,20 @@ impl Catalog {
         self.relations.get(index)
     }
 
-    /// Whether a command on some relation of that name runs code, there or in what belongs to it.
-    pub(crate) fn runs_code(&self, name: &str) -> bool {
+    /// Whether a command on some relation of that name runs code, there or in what belongs to it; `runs` says of which.
+    pub(crate) fn runs_code(&self, name: &str, runs: fn(&Relation) -> bool) -> bool {
         let named = self.by_name.values().filter_map(|relations| relations.get(name)).copied();
         let with_children = |at| {
             let children =
                 self.relation(at).into_iter().flat_map(|relation| relation.children.iter().copied());
             std::iter::once(at).chain(children)
         };
-        named.flat_map(with_children).filter_map(|at| self.relation(at)).any(Relation::has_code)
+        named.flat_map(with_children).filter_map(|at| self.relation(at)).any(runs)
     }
 
-    /// Whether a command on any relation runs code.
-    pub(crate) fn any_code(&self) -> bool {
-        self.relations.iter().any(|relation| relation.has_code() && !relation.is_system())
+    /// Whether a command on any relation runs code; `runs` says of which.
+    pub(crate) fn any_code(&self, runs: fn(&Relation) -> bool) -> bool {
+        self.relations.iter().any(|relation| runs(relation) && !relation.is_system())
     }
 
     /// Whether writing any relation runs code.
