@@ -43,9 +43,17 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
     let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
-    stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| {
+    stack::with_room(sql, || read(sql, context), is_too_deep).unwrap_or_else(|code| {
         vec![Facts { parsing_reads: catalog.checks_literals(), ..Facts::unreadable(code) }]
     })
+}
+
+/// Whether something in a message, or in what it calls, is nested more deeply than there was room for.
+fn is_too_deep(read: &Result<Vec<Facts>, Unreadable>) -> bool {
+    match read {
+        Ok(all) => all.iter().flat_map(|facts| &facts.reasons).any(|reason| reason.code == stack::TOO_DEEP),
+        Err(code) => *code == stack::TOO_DEEP,
+    }
 }
 
 /// The facts of each statement of a function's body; one that is unknown if it cannot be read.
