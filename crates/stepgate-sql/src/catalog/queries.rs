@@ -430,19 +430,23 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // With the function that each runs, 0 if that is the server's own and only computes.
+        // With the function that each runs, 0 if that is the server's own and only computes. Of an extension's, those whose
+        // function is not in C: whoever owns an extension may put an operator of their own into it.
         name: "operators",
         sql: concat!(
             "select o.oprname::text, ",
             runs!("o.oprcode"),
             " from pg_catalog.pg_operator o where o.oid >= 16384 \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
-              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)"
+              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where p.oid = o.oprcode and l.lanname in ('c', 'internal')))"
         ),
     },
     CatalogQuery {
         // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`), one to text within
-        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat).
+        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat). Of an
+        // extension's, as with operators.
         name: "casts",
         sql: concat!(
             "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
@@ -452,7 +456,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             " from pg_catalog.pg_cast k \
               where k.oid >= 16384 and k.castfunc <> 0 \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
-              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)"
+              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
+              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where p.oid = k.castfunc and l.lanname in ('c', 'internal')))"
         ),
     },
     CatalogQuery {
