@@ -370,6 +370,14 @@ impl Catalog {
         self.routines.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether there are functions of that name outside pg_catalog, in that schema where one is given, and none of them runs
+    /// anything of somebody's own: those of some extensions.
+    pub(crate) fn only_computes(&self, schema: Option<&str>, name: &str) -> bool {
+        let mut found =
+            self.routines(name).iter().filter(|(at, _)| schema.is_none_or(|schema| at == schema)).peekable();
+        found.peek().is_some() && found.all(|(_, it)| it.code.as_ref().is_some_and(Vec::is_empty))
+    }
+
     pub(crate) fn is_user_type(&self, name: &str) -> bool {
         self.user_types.contains_key(name)
     }

@@ -101,6 +101,29 @@ macro_rules! locked {
     };
 }
 
+/// `computing (oid)`: functions in C of PostgreSQL's own extensions that read nothing but their arguments. An extension's name
+/// and the library together say whose they are: only a superuser makes a function in C, and what its owner may change of it
+/// besides (SET, SECURITY DEFINER) is looked at. Immutable ones compute, and those that are named make random values or
+/// look into a dictionary. None that is given any type there is: it may call what belongs to that.
+macro_rules! computing {
+    () => {
+        "computing (oid) as materialized (select p.oid from (values ('citext', 'citext'), ('cube', 'cube'), \
+         ('earthdistance', 'earthdistance'), ('fuzzystrmatch', 'fuzzystrmatch'), ('hstore', 'hstore'), ('intarray', '_int'), \
+         ('isn', 'isn'), ('ltree', 'ltree'), ('pg_trgm', 'pg_trgm'), ('pgcrypto', 'pgcrypto'), ('seg', 'seg'), \
+         ('unaccent', 'unaccent'), ('uuid-ossp', 'uuid-ossp')) k (name, library) \
+         join pg_catalog.pg_extension e on e.extname = k.name \
+         join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = e.oid \
+         and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.deptype = 'e' \
+         join pg_catalog.pg_proc p on p.oid = d.objid and p.probin in (k.library, '$libdir/' || k.library) \
+         join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname = 'c' \
+         where p.prokind = 'f' and not p.prosecdef and p.proconfig is null and (p.provolatile = 'i' or p.proname in \
+         ('gen_random_bytes', 'gen_random_uuid', 'gen_salt', 'pgp_pub_encrypt', 'pgp_pub_encrypt_bytea', 'pgp_sym_encrypt', \
+         'pgp_sym_encrypt_bytea', 'unaccent', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4')) \
+         and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' and (t.oid = any (p.proargtypes::pg_catalog.oid[]) \
+         or t.oid = p.prorettype and t.oid <> 'pg_catalog.record'::pg_catalog.regtype)))"
+    };
+}
+
 /// Whether the expressions of a relation cannot be read for now: newer servers lock it for that.
 macro_rules! unreadable {
     ($relation:literal) => {
@@ -394,11 +417,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // Routines outside pg_catalog. A body is given where it can be read: SQL, with no settings but search_path; as
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
-        // call evaluates besides: defaults of arguments, and by their types the checks of domains.
+        // call evaluates besides: defaults of arguments, and by their types the checks of domains. Of `computing` none is
+        // needed.
         name: "routines",
         sql: concat!(
             "with ",
             locked!(),
+            ", ",
+            computing!(),
             ", opaque as materialized (select d.objid as oid from locked l join pg_catalog.pg_depend d \
               on d.refobjid = l.relation and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
@@ -409,7 +435,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]), ',') \
               from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
               join pg_catalog.pg_language l on l.oid = p.prolang cross join lateral (select case \
-              when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \
+              when p.oid in (select c.oid from computing c) then 'computing' when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \
               or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) then '' \
               when (pg_catalog.to_jsonb(p) ->> 'prosqlbody') is null then 'text' \
               when p.oid in (select o.oid from opaque o) then 'locked' else 'bound' end) f (form) \

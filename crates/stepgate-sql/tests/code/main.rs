@@ -7,6 +7,7 @@ mod calls;
 mod common;
 mod constraints;
 mod domains;
+mod extensions;
 mod generated;
 mod missing;
 mod paths;
