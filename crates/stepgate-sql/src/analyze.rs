@@ -4,8 +4,8 @@ use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Kind};
 
 use crate::budget::{AT_ONCE, Budget};
-use crate::catalog::Catalog;
-use crate::facts::{Doubt, Facts, Reason};
+use crate::catalog::{Catalog, Relation};
+use crate::facts::{Closes, Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
 use crate::lexer::{self, Token, TokenKind, Unreadable};
 use crate::normal;
@@ -43,9 +43,17 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
     let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
-    stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| {
+    stack::with_room(sql, || read(sql, context), is_too_deep).unwrap_or_else(|code| {
         vec![Facts { parsing_reads: catalog.checks_literals(), ..Facts::unreadable(code) }]
     })
+}
+
+/// Whether something in a message, or in what it calls, is nested more deeply than there was room for.
+fn is_too_deep(read: &Result<Vec<Facts>, Unreadable>) -> bool {
+    match read {
+        Ok(all) => all.iter().flat_map(|facts| &facts.reasons).any(|reason| reason.code == stack::TOO_DEEP),
+        Err(code) => *code == stack::TOO_DEEP,
+    }
 }
 
 /// The facts of each statement of a function's body; one that is unknown if it cannot be read.
@@ -62,8 +70,8 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     let all_tokens = lexer::tokens(&text, catalog.numbers())?;
     let tree = grammar::Tree::parse(&text)?;
     let mut all: Vec<Facts> = Vec::new();
-    // Names do not mean what the catalog says.
-    let mut moved = session.moved;
+    // Names do not mean what the catalog says; and there may be others than it has.
+    let (mut moved, mut changed) = (session.moved, session.moved);
     // What one statement stores, the next may read.
     let mut session = Cow::Borrowed(session);
     let mut lines = Lines { text: &text, at: 0, line: 1 };
@@ -84,7 +92,9 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }
-        if moved && !alone && !has_only_constants(tokens) && depends_on_names(&facts, catalog) {
+        let hangs =
+            |facts: &Facts| !is_of_constants(tokens, catalog, changed) && depends_on_names(facts, catalog);
+        if moved && !alone && hangs(&facts) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
         // What is written by way of a cursor is known without it.
@@ -108,6 +118,7 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         let stores = facts.flows.values().map(Flow::pairs).sum::<usize>();
         budget.spend(1 + facts.columns.len() + 4 * stores);
         let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
+        changed |= facts.effect.catalog || ends_transaction || facts.certainty == Certainty::Unknown;
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
         facts.parsing_reads = may_read_when_parsed(&facts, tokens, catalog);
         all.push(facts);
@@ -165,20 +176,37 @@ fn goes_on(facts: &Facts, before: &[Facts]) -> Option<Facts> {
 /// the tables that they name: triggers, functions of indexes. And they may fail by what is in them.
 fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
     match facts.kind {
-        Kind::Utility => catalog.any_code() || catalog.fragile().next().is_some(),
+        Kind::Utility => catalog.any_code(Relation::has_code) || catalog.fragile().next().is_some(),
+        // CLOSE names a cursor alone.
+        Kind::Cursor => facts.effect.closes == Closes::Nothing,
         kind => !matches!(kind, Kind::Transaction | Kind::Session | Kind::Control | Kind::Empty),
     }
 }
 
-/// Whether it is a SELECT of constants, as pools send to see that somebody is there.
-fn has_only_constants(tokens: &[Token<'_>]) -> bool {
+/// Whether it is a SELECT of constants, as pools send to see that somebody is there, and of what functions return that are
+/// given nothing. Of such a name only the server has one, whatever path its name is looked for along, unless something else
+/// was made by now (`changed`).
+fn is_of_constants(tokens: &[Token<'_>], catalog: &Catalog, changed: bool) -> bool {
     let constant = |token: &Token<'_>| match token.kind {
         TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Param(_) => true,
         TokenKind::Punct(punct) => punct == b',',
         _ => false,
     };
-    let [first, rest @ ..] = tokens else { return false };
-    first.kind.word() == Some("select") && rest.iter().all(constant)
+    let of_server = |name: &Token<'_>| name.kind.ident().is_some_and(|name| catalog.is_servers_alone(name));
+    let Some((first, mut rest)) = tokens.split_first() else { return false };
+    while let [next, after @ ..] = rest {
+        rest = match after {
+            [open, close, after @ ..] if open.kind.is_punct(b'(') && close.kind.is_punct(b')') => {
+                if changed || !of_server(next) {
+                    return false;
+                }
+                after
+            }
+            _ if constant(next) => after,
+            _ => return false,
+        };
+    }
+    first.kind.word() == Some("select")
 }
 
 /// Line numbers of ascending offsets.

@@ -28,7 +28,13 @@ pub(crate) fn statement(
         return Err("syntax");
     }
     let tokens = &normalise(tokens);
-    check_height(tokens)?;
+    let nesting = check_height(tokens)?;
+    // A limit that sqlparser meets it takes for a slip where another reading is left to try.
+    let too_deep = nesting > stack::limits().recursion / 2;
+    parse(tokens, node).map_err(|code| if too_deep { stack::TOO_DEEP } else { code })
+}
+
+fn parse(tokens: &[Token<'_>], node: Option<Node<'_>>) -> Result<(Statement, Literals), Unreadable> {
     let (text, literals) = render(tokens);
     let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
     let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
@@ -110,11 +116,16 @@ fn outline_of(statement: &Statement) -> Result<Outline, Unreadable> {
 }
 
 /// An upper bound of the height of the tree, by brackets and chains of operators, which sqlparser builds (and
-/// drops) recursively without a limit of its own. CASE … END is a bracket, and WHEN a comma in it.
-fn check_height(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
+/// drops) recursively without a limit of its own. CASE … END is a bracket, and WHEN a comma in it. Says how deeply brackets
+/// and prefix operators are nested, for which sqlparser has one.
+fn check_height(tokens: &[Token<'_>]) -> Result<usize, Unreadable> {
     let max_height = stack::limits().height;
     let mut open = vec![Bracket::default()];
+    let (mut prefixes, mut nesting) = (0, 0);
     for token in tokens {
+        let is_prefix = matches!(token.kind, TokenKind::Operator(_)) || token.kind.word() == Some("not");
+        prefixes = if is_prefix { prefixes + 1 } else { 0 };
+        nesting = nesting.max(open.len() + prefixes);
         let Some(top) = open.last_mut() else { return Err("syntax") };
         match &token.kind {
             TokenKind::Punct(b',') => top.part(),
@@ -136,10 +147,10 @@ fn check_height(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
             _ => {}
         }
         if open.iter().map(|it| it.height() + 1).sum::<usize>() > max_height {
-            return Err("too-deep");
+            return Err(stack::TOO_DEEP);
         }
     }
-    Ok(())
+    Ok(nesting)
 }
 
 /// An open bracket.

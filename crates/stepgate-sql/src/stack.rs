@@ -3,7 +3,10 @@
 /// What a long statement is read on, in bytes. Pages that are not touched cost nothing.
 const STACK: usize = 64 * 1024 * 1024;
 
-/// The longest message, in bytes, and the most brackets in one, that are read on the stack of whoever asks.
+/// What stands for a limit that was met.
+pub(crate) const TOO_DEEP: &str = "too-deep";
+
+/// The longest message, in bytes, and the most brackets in one, that are first read on the stack of whoever asks.
 const SHORT: usize = 4 * 1024;
 const FEW: usize = 24;
 
@@ -16,10 +19,17 @@ pub(crate) struct Limits {
     pub(crate) recursion: usize,
 }
 
-/// Runs what reads this message.
-pub(crate) fn with_room<T>(sql: &[u8], read: impl FnOnce() -> T) -> T {
+/// Runs what reads this message, and once more with more room where it was too deep for what there was: a short message may
+/// be as deep as a long one.
+pub(crate) fn with_room<T>(sql: &[u8], read: impl Fn() -> T, is_too_deep: impl Fn(&T) -> bool) -> T {
     let is_plain = sql.len() <= SHORT && sql.iter().filter(|byte| **byte == b'(').count() <= FEW;
-    if is_plain || is_large() { read() } else { stacker::grow(STACK, read) }
+    if is_plain || is_large() {
+        let done = read();
+        if is_large() || !is_too_deep(&done) {
+            return done;
+        }
+    }
+    stacker::grow(STACK, read)
 }
 
 /// What may be met on this stack.

@@ -13,11 +13,16 @@ mod common;
 use stepgate_sql::{Catalog, SessionState, analyze, analyze_at_once};
 use stepgate_types::Certainty;
 
-/// With a table of a thousand columns.
+/// With a table of a thousand columns, and a function that is deep.
 fn catalog() -> Catalog {
     let cluster = common::clinic();
     let columns: Vec<_> = (0..1_000).map(|at| format!("c{at} int")).collect();
     cluster.psql("clinic", &format!("create table wide ({})", columns.join(","))).expect("a table");
+    let sums = "1+".repeat(250);
+    let deep = format!(
+        "create function deep() returns int language sql as 'select {sums}length(max(ward)) from patients'"
+    );
+    cluster.psql("clinic", &deep).expect("a function");
     common::snapshot(&cluster, "clinic")
 }
 
@@ -57,6 +62,53 @@ fn what_tools_generate_is_read_however_long() {
             facts.iter().flat_map(|facts| facts.columns.keys()).filter(|column| column.column == "ward");
         assert_eq!(labelled.count(), usize::from(text.contains("ward")), "{start}");
     }
+}
+
+/// As deep as what is long may be. Read on the stack of a thread that analyses.
+#[test]
+fn what_is_short_and_deep_is_read_to_its_end_and_what_is_deeper_is_unknown() {
+    let catalog = catalog();
+    let nested = |count: usize| {
+        let cases = "case when pid=1 then 1 else ".repeat(count);
+        format!("select {cases}(select max(ward) from patients)::int{} from patients", " end".repeat(count))
+    };
+    let chain =
+        |link: &str, count: usize| format!("select pid from patients where {}ward='x'", link.repeat(count));
+    let read = [
+        chain("pid = 1 and ", 120),
+        chain("pid=1 or ", 400),
+        chain("not ", 150),
+        format!("select {}length(ward) from patients", "1+".repeat(1_000)),
+        format!("select ward{} from patients", "::text".repeat(300)),
+        nested(49),
+        nested(110),
+        // A function of one's own goes as deep.
+        "select deep()".to_owned(),
+    ];
+    let deep =
+        [nested(450), format!("select {}length(ward) from patients", "1+".repeat(5_000)), nested(2_000)];
+    std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(move || {
+            for text in read {
+                let facts = analyze(text.as_bytes(), &catalog, &session());
+                let [facts] = facts.as_slice() else { panic!("one statement") };
+                let codes: Vec<_> = facts.reasons.iter().map(|reason| reason.code).collect();
+                assert!(text.len() < 4 << 10, "{}", text.len());
+                assert!(facts.certainty != Certainty::Unknown, "{}: {codes:?}", &text[..60]);
+                assert!(facts.columns.keys().any(|column| column.column == "ward"), "{}", &text[..60]);
+            }
+            for text in deep {
+                let facts = analyze(text.as_bytes(), &catalog, &session());
+                let [facts] = facts.as_slice() else { panic!("one statement") };
+                let codes: Vec<_> = facts.reasons.iter().map(|reason| reason.code).collect();
+                assert_eq!(facts.certainty, Certainty::Unknown);
+                assert_eq!(codes, ["too-deep"], "{}", &text[..60]);
+            }
+        })
+        .expect("a thread")
+        .join()
+        .expect("no overflow");
 }
 
 /// Each would take many seconds if it were followed to its end.

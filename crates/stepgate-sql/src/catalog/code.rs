@@ -112,14 +112,14 @@ fn routines<'a>(
         let mut on_literal = Gathered::default();
         on_literal.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
         let on_literal = on_literal.into_bodies();
-        let code = body.map(|body| {
+        let code = (body.is_some() || form == "computing").then(|| {
             let mut code = on_literal.clone();
             if pins_path {
                 // What it returns is checked while it runs.
                 let within: Vec<_> = code.iter().map(Body::pinned).collect();
                 code.extend(within);
             }
-            code.push(body);
+            code.extend(body);
             if !defaults.is_empty() {
                 code.push(Routine::expression(defaults, Vec::new()));
             }
@@ -254,6 +254,7 @@ fn ranges(loader: &mut Loader, answers: &Answers<'_>, routines: &Routines<'_>) -
             None => {
                 relation.doubtful = true;
                 relation.writes_run_code = true;
+                relation.on_check.push(Body::unknown());
             }
         }
     }

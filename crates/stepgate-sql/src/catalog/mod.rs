@@ -322,20 +322,20 @@ impl Catalog {
         self.relations.get(index)
     }
 
-    /// Whether a command on some relation of that name runs code, there or in what belongs to it.
-    pub(crate) fn runs_code(&self, name: &str) -> bool {
+    /// Whether a command on some relation of that name runs code, there or in what belongs to it; `runs` says of which.
+    pub(crate) fn runs_code(&self, name: &str, runs: fn(&Relation) -> bool) -> bool {
         let named = self.by_name.values().filter_map(|relations| relations.get(name)).copied();
         let with_children = |at| {
             let children =
                 self.relation(at).into_iter().flat_map(|relation| relation.children.iter().copied());
             std::iter::once(at).chain(children)
         };
-        named.flat_map(with_children).filter_map(|at| self.relation(at)).any(Relation::has_code)
+        named.flat_map(with_children).filter_map(|at| self.relation(at)).any(runs)
     }
 
-    /// Whether a command on any relation runs code.
-    pub(crate) fn any_code(&self) -> bool {
-        self.relations.iter().any(|relation| relation.has_code() && !relation.is_system())
+    /// Whether a command on any relation runs code; `runs` says of which.
+    pub(crate) fn any_code(&self, runs: fn(&Relation) -> bool) -> bool {
+        self.relations.iter().any(|relation| runs(relation) && !relation.is_system())
     }
 
     /// Whether writing any relation runs code.
@@ -378,6 +378,14 @@ impl Catalog {
     /// Routines of that name outside pg_catalog, each with its schema.
     pub(crate) fn routines(&self, name: &str) -> &[(String, Arc<Routine>)] {
         self.routines.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there are functions of that name outside pg_catalog, in that schema where one is given, and none of them runs
+    /// anything of somebody's own: those of some extensions.
+    pub(crate) fn only_computes(&self, schema: Option<&str>, name: &str) -> bool {
+        let mut found =
+            self.routines(name).iter().filter(|(at, _)| schema.is_none_or(|schema| at == schema)).peekable();
+        found.peek().is_some() && found.all(|(_, it)| it.code.as_ref().is_some_and(Vec::is_empty))
     }
 
     pub(crate) fn is_user_type(&self, name: &str) -> bool {

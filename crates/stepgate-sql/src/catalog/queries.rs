@@ -127,6 +127,29 @@ macro_rules! locked {
     };
 }
 
+/// `computing (oid)`: functions in C of PostgreSQL's own extensions that read nothing but their arguments. An extension's name
+/// and the library together say whose they are: only a superuser makes a function in C, and what its owner may change of it
+/// besides (SET, SECURITY DEFINER) is looked at. Immutable ones compute, and those that are named make random values or
+/// look into a dictionary. None that is given any type there is: it may call what belongs to that.
+macro_rules! computing {
+    () => {
+        "computing (oid) as materialized (select p.oid from (values ('citext', 'citext'), ('cube', 'cube'), \
+         ('earthdistance', 'earthdistance'), ('fuzzystrmatch', 'fuzzystrmatch'), ('hstore', 'hstore'), ('intarray', '_int'), \
+         ('isn', 'isn'), ('ltree', 'ltree'), ('pg_trgm', 'pg_trgm'), ('pgcrypto', 'pgcrypto'), ('seg', 'seg'), \
+         ('unaccent', 'unaccent'), ('uuid-ossp', 'uuid-ossp')) k (name, library) \
+         join pg_catalog.pg_extension e on e.extname = k.name \
+         join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = e.oid \
+         and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.deptype = 'e' \
+         join pg_catalog.pg_proc p on p.oid = d.objid and p.probin in (k.library, '$libdir/' || k.library) \
+         join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname = 'c' \
+         where p.prokind = 'f' and not p.prosecdef and p.proconfig is null and (p.provolatile = 'i' or p.proname in \
+         ('gen_random_bytes', 'gen_random_uuid', 'gen_salt', 'pgp_pub_encrypt', 'pgp_pub_encrypt_bytea', 'pgp_sym_encrypt', \
+         'pgp_sym_encrypt_bytea', 'unaccent', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4')) \
+         and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' and (t.oid = any (p.proargtypes::pg_catalog.oid[]) \
+         or t.oid = p.prorettype and t.oid <> 'pg_catalog.record'::pg_catalog.regtype)))"
+    };
+}
+
 /// Whether the expressions of a relation cannot be read for now: newer servers lock it for that.
 macro_rules! unreadable {
     ($relation:literal) => {
@@ -461,11 +484,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // Routines outside pg_catalog. A body is given where it can be read: SQL, with no settings but search_path; as
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
-        // call evaluates besides: defaults of arguments, and by their types the checks of domains.
+        // call evaluates besides: defaults of arguments, and by their types the checks of domains. Of `computing` none is
+        // needed.
         name: "routines",
         sql: concat!(
             "with ",
             locked!(),
+            ", ",
+            computing!(),
             ", opaque as materialized (select d.objid as oid from locked l join pg_catalog.pg_depend d \
               on d.refobjid = l.relation and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
@@ -476,7 +502,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]), ',') \
               from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
               join pg_catalog.pg_language l on l.oid = p.prolang cross join lateral (select case \
-              when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \
+              when p.oid in (select c.oid from computing c) then 'computing' when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \
               or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) then '' \
               when (pg_catalog.to_jsonb(p) ->> 'prosqlbody') is null then 'text' \
               when p.oid in (select o.oid from opaque o) then 'locked' else 'bound' end) f (form) \
@@ -497,19 +523,23 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // With the function that each runs, 0 if that is the server's own and only computes.
+        // With the function that each runs, 0 if that is the server's own and only computes. Of an extension's, those whose
+        // function is not in C: whoever owns an extension may put an operator of their own into it.
         name: "operators",
         sql: concat!(
             "select o.oprname::text, ",
             runs!("o.oprcode"),
             " from pg_catalog.pg_operator o where o.oid >= 16384 \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
-              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)"
+              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where p.oid = o.oprcode and l.lanname in ('c', 'internal')))"
         ),
     },
     CatalogQuery {
         // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`), one to text within
-        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat).
+        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat). Of an
+        // extension's, as with operators.
         name: "casts",
         sql: concat!(
             "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
@@ -519,7 +549,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             " from pg_catalog.pg_cast k \
               where k.oid >= 16384 and k.castfunc <> 0 \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
-              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)"
+              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
+              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where p.oid = k.castfunc and l.lanname in ('c', 'internal')))"
         ),
     },
     CatalogQuery {

@@ -221,6 +221,12 @@ impl Relation {
         self.runs_code() || !self.on_read.is_empty()
     }
 
+    /// Whether what is computed of the rows that it has runs code: expressions and conditions of indexes, statistics. Neither
+    /// triggers nor defaults, which only rows that are written have run.
+    pub(crate) fn computes_by_code(&self) -> bool {
+        !self.on_check.is_empty() || !self.on_read.is_empty()
+    }
+
     pub(crate) fn column(&self, name: &str) -> Option<usize> {
         self.column_index.get(name).copied()
     }

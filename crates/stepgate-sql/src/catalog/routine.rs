@@ -54,7 +54,7 @@ pub(crate) enum Path {
 
 impl Body {
     /// Code of which nothing is known: no reader takes its text.
-    fn unknown() -> Arc<Self> {
+    pub(super) fn unknown() -> Arc<Self> {
         Arc::new(Self { text: "?".to_owned(), ..Self::default() })
     }
 

@@ -1,9 +1,9 @@
 //! Statements that change who may do what: roles, passwords, privileges, owners, row security, publications,
 //! foreign servers, the server's own settings.
 
-use pg_raw_parse::Node;
 use pg_raw_parse::nodes::VariableSetStmt;
 use pg_raw_parse::raw::{AlterTableType, ObjectType, VariableSetKind};
+use pg_raw_parse::{ConstValue, Node};
 
 /// Whether the statement is one of them.
 pub(super) fn is_control(node: Node<'_>) -> bool {
@@ -54,11 +54,26 @@ pub(super) fn is_control(node: Node<'_>) -> bool {
         }),
         Node::VariableSetStmt(it) => {
             let sets = !matches!(it.kind, VariableSetKind::VAR_RESET | VariableSetKind::VAR_RESET_ALL);
-            sets && (matches!(it.name(), Some("role" | "session_authorization")) || says_who(it))
+            sets && (says_who(it) || (sets_role(it) && !is_own(it)))
         }
         // For as long as the function runs.
         Node::CreateFunctionStmt(it) => it.options().iter().any(|clause| sets_who(clause.arg())),
         Node::AlterFunctionStmt(it) => it.actions().iter().any(|clause| sets_who(clause.arg())),
+        _ => false,
+    }
+}
+
+fn sets_role(it: &VariableSetStmt) -> bool {
+    matches!(it.name(), Some("role" | "session_authorization"))
+}
+
+/// Whether it goes back to what the session began with, as RESET does: TO DEFAULT, and SET ROLE NONE, which no role can
+/// be called (variable.c, `check_role`; acl.c, `check_rolespec_name`). Pools say so of each connection.
+fn is_own(it: &VariableSetStmt) -> bool {
+    let is_none = |value: Node<'_>| matches!(value, Node::A_Const(it) if matches!(it.val(), Some(ConstValue::String("none"))));
+    match it.kind {
+        VariableSetKind::VAR_SET_DEFAULT => true,
+        VariableSetKind::VAR_SET_VALUE => it.name() == Some("role") && it.args().iter().all(is_none),
         _ => false,
     }
 }

@@ -302,8 +302,13 @@ fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
     let is_harmless = |name: &String| catalog.is_pure_function(name) || builtin::harmless_writer(name);
     let plain = |node: Node<'_>| match node {
         Node::FuncCall(it) => match names(it.funcname()).unwrap_or_default().as_slice() {
-            [name] => is_harmless(name) && !catalog.is_user_function(name) && !catalog.is_user_type(name),
-            [schema, name] => schema == "pg_catalog" && is_harmless(name),
+            [name] if catalog.is_user_type(name) => false,
+            [name] if catalog.is_user_function(name) => {
+                catalog.only_computes(None, name) && (is_harmless(name) || !catalog.is_server_function(name))
+            }
+            [name] => is_harmless(name),
+            [schema, name] if schema == "pg_catalog" => is_harmless(name),
+            [schema, name] => catalog.only_computes(Some(schema), name),
             _ => false,
         },
         Node::TypeName(it) => is_plain_type(it, catalog),

@@ -21,7 +21,7 @@ use self::create::Made;
 use self::cursor::Words;
 use crate::budget::Budget;
 use crate::builtin;
-use crate::catalog::{Body, Catalog};
+use crate::catalog::{Body, Catalog, Relation};
 use crate::facts::{Closes, Doubt, Effect, Facts, Isolation, Reason, Settings};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
@@ -190,25 +190,31 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
             }
         }
-        "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
+        // LOCK looks no further than which tables a view is made of.
+        "lock" | "checkpoint" => plain(facts, Kind::Utility),
+        "vacuum" | "analyze" | "analyse" | "reindex" | "cluster" | "truncate" => {
             utility::command(words, context, facts);
             plain(facts, Kind::Utility);
             // TRUNCATE runs triggers, the others functions of index expressions.
+            let runs = if words.word(0) == Some("truncate") {
+                Relation::has_code
+            } else {
+                Relation::computes_by_code
+            };
             let names_code = words
                 .0
                 .iter()
                 .filter_map(|token| token.kind.ident())
-                .any(|name| context.catalog.runs_code(name));
+                .any(|name| context.catalog.runs_code(name, runs));
             // Without a table they mean all; with CASCADE or an index, tables that are not named.
-            let means_more = !matches!(words.word(0), Some("lock" | "checkpoint"))
-                && (words.len() < 2
-                    || words.contains(&["cascade"])
-                    || words.contains(&["index"])
-                    || words.contains(&["schema"])
-                    || words.contains(&["database"])
-                    || words.contains(&["system"])
-                    || !names_table(context.node));
-            if names_code || (means_more && context.catalog.any_code()) {
+            let means_more = words.len() < 2
+                || words.contains(&["cascade"])
+                || words.contains(&["index"])
+                || words.contains(&["schema"])
+                || words.contains(&["database"])
+                || words.contains(&["system"])
+                || !names_table(context.node);
+            if names_code || (means_more && context.catalog.any_code(runs)) {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
             }
         }

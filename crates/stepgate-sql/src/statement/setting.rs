@@ -263,7 +263,7 @@ fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
         "standard_conforming_strings" | "backslash_quote" | "transform_null_equals" | "array_nulls" => {
             statement_doubt(facts, "setting");
         }
-        "role" | "session_authorization" => facts.kind = Kind::Control,
+        "role" | "session_authorization" if !is_own(name, value) => facts.kind = Kind::Control,
         // Whatever it is now: what it was before comes back if the transaction is rolled back.
         name if is_isolation(name) => facts.effect.isolation = Isolation::Later,
         _ => {}
@@ -271,6 +271,11 @@ fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
     facts.effect.session |= !is_harmless(name);
     let only = (value.len() == 1).then(|| value.value(0)).flatten();
     facts.effect.settings = settings(name, only);
+}
+
+/// Whether a role goes back to the session's own, as `control` says of it.
+fn is_own(name: &str, value: Words<'_, '_>) -> bool {
+    value.len() == 1 && (value.word(0) == Some("default") || (name == "role" && is(value, "none")))
 }
 
 fn is(value: Words<'_, '_>, wanted: &str) -> bool {

@@ -218,7 +218,7 @@ impl Walker<'_> {
             return match parts.as_slice() {
                 // `int` is grammar, `"int"` whatever the path finds.
                 [name] => self.type_named(name, None),
-                [schema, name] => self.type_named(name, Some(schema)),
+                [schema, name] | [_, schema, name] => self.type_named(name, Some(schema)),
                 _ => self.doubt_function("unknown-type"),
             };
         }

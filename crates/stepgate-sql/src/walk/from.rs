@@ -411,7 +411,7 @@ impl Walker<'_> {
         let last = parts.last().cloned().unwrap_or_default();
         let of_server = match parts.as_slice() {
             [name] => !self.may_be_of_user(name),
-            [schema, _] => schema == "pg_catalog",
+            [schema, _] | [_, schema, _] => schema == "pg_catalog",
             _ => false,
         };
         let columns = if last == marker::XMLTABLE || last == marker::JSON_TABLE {
@@ -453,7 +453,10 @@ impl Walker<'_> {
         match parts.as_slice() {
             [name] => self.bare_name(name, place, uses),
             [item, column] => self.qualified(item, column, place, uses),
-            [schema, relation, column] => self.schema_qualified(schema, relation, column, place, uses),
+            // With the name of this database before it: of any other the server refuses it (parse_expr.c, `transformColumnRef`).
+            [schema, relation, column] | [_, schema, relation, column] => {
+                self.schema_qualified(schema, relation, column, place, uses);
+            }
             _ => self.doubt("unresolved-name"),
         }
     }

@@ -105,7 +105,7 @@ impl Walker<'_> {
         }
     }
 
-    /// `p.*` or `schema.p.*`.
+    /// `p.*` or `schema.p.*`, perhaps with the name of this database before it.
     pub(super) fn row(
         &mut self,
         name: &ObjectName,
@@ -115,7 +115,7 @@ impl Walker<'_> {
         let parts = self.parts(name);
         let item = match parts.as_slice() {
             [alias] => self.item(alias, place),
-            [schema, relation] => self.schema_item(schema, relation, place),
+            [schema, relation] | [_, schema, relation] => self.schema_item(schema, relation, place),
             _ => None,
         };
         match &item {
@@ -136,8 +136,10 @@ impl Walker<'_> {
                 return name.into_iter().for_each(|name| self.routine(None, name));
             }
             [name] => (name.as_str(), true),
-            [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
-            [schema, name] => return self.routine(Some(schema), name),
+            // With the name of this database before it: of any other the server refuses it (namespace.c,
+            // `DeconstructQualifiedName`).
+            [schema, name] | [_, schema, name] if schema == "pg_catalog" => (name.as_str(), false),
+            [schema, name] | [_, schema, name] => return self.routine(Some(schema), name),
             _ => return self.doubt_function("unknown-function"),
         };
         // `t('x')` may be a cast to a type of that name (parse_func.c, `func_get_detail`).

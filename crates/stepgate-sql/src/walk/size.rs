@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr,
+    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, ObjectName, Query, Select, SelectItem, SetExpr,
     TableFactor, Value, visit_expressions,
 };
 use stepgate_types::{BulkShape, Estimator};
@@ -90,14 +90,12 @@ impl Walker<'_> {
 
     fn select_size(&self, select: &Select) -> (bool, Option<AtMost>) {
         let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
-        let collected = select.projection.iter().any(|item| is_item(item, &builtin::collects));
+        let aggregates = |name: &ObjectName| self.aggregates(name);
+        let collected = select.projection.iter().any(|item| is_item(item, &collects_by_name));
         // In groups of its own values, or in one value, a table is shown as a whole all the same.
-        let shown = collected || !select.projection.iter().any(|item| is_item(item, &builtin::aggregates));
+        let shown = collected || !select.projection.iter().any(|item| is_item(item, &aggregates));
         let all = select.selection.as_ref().is_none_or(lets_all_through) && !self.relations.is_empty();
-        if !grouped
-            && !self.returns_sets
-            && select.projection.iter().any(|item| is_item(item, &builtin::aggregates))
-        {
+        if !grouped && !self.returns_sets && select.projection.iter().any(|item| is_item(item, &aggregates)) {
             return (all && collected && !select.from.is_empty(), Some(AtMost::counted(1)));
         }
         let whole = all && (!grouped || shown);
@@ -108,6 +106,19 @@ impl Walker<'_> {
             _ => None,
         };
         (whole && !select.from.is_empty(), rows)
+    }
+
+    /// Whether a call is surely of an aggregate: of one of somebody's by the name of a server's, if all of them are.
+    fn aggregates(&self, name: &ObjectName) -> bool {
+        let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+        let Some((name, schema)) = parts.split_last() else { return false };
+        let of_server = match schema.last() {
+            Some(schema) => schema == "pg_catalog",
+            None => !self.may_be_of_user(name),
+        };
+        let users = self.catalog.routines(name);
+        builtin::aggregates(name)
+            && (of_server || (!users.is_empty() && users.iter().all(|(_, it)| it.goes_on)))
     }
 
     /// Statistics of a base table that is the only thing in FROM, with no CTE that could hide it.
@@ -179,22 +190,25 @@ fn names_columns(expr: &Expr) -> bool {
 /// Whether a query puts all values of a column into one: what LIMIT leaves of its rows may be everything.
 fn collects(body: &SetExpr) -> bool {
     let SetExpr::Select(select) = body else { return false };
-    select.projection.iter().any(|item| is_item(item, &builtin::collects))
+    select.projection.iter().any(|item| is_item(item, &collects_by_name))
+}
+
+/// Whatever else has that name.
+fn collects_by_name(name: &ObjectName) -> bool {
+    name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| builtin::collects(&folded(name)))
 }
 
 /// Whether a select item is an aggregate of these over all rows, or an expression around one.
-fn is_item(item: &SelectItem, of: &impl Fn(&str) -> bool) -> bool {
+fn is_item(item: &SelectItem, of: &impl Fn(&ObjectName) -> bool) -> bool {
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ }) = item else {
         return false;
     };
     is_aggregate(expr, of)
 }
 
-fn is_aggregate(expr: &Expr, of: &impl Fn(&str) -> bool) -> bool {
+fn is_aggregate(expr: &Expr, of: &impl Fn(&ObjectName) -> bool) -> bool {
     match expr {
-        Expr::Function(Function { name, over: None, .. }) => {
-            name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| of(&folded(name)))
-        }
+        Expr::Function(Function { name, over: None, .. }) => of(name),
         Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_aggregate(inner, of),
         _ => false,
     }

@@ -8,6 +8,7 @@ mod common;
 mod computed;
 mod constraints;
 mod domains;
+mod extensions;
 mod generated;
 mod missing;
 mod paths;

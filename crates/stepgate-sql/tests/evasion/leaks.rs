@@ -9,6 +9,29 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select patients from patients", PATIENTS),
     ("select patients.* from patients", PATIENTS),
     ("select public.patients.* from public.patients", PATIENTS),
+    // With the name of the database before the schema's.
+    ("select clinic.public.patients.* from patients", PATIENTS),
+    ("select count(clinic.public.patients.*) from clinic.public.patients", PATIENTS),
+    ("select \"clinic\".\"public\".patients.nhs_no from patients", "patients.nhs_no"),
+    (
+        "delete from clinic.public.doctors using visits where visits.did = clinic.public.doctors.annual_pay",
+        "doctors.annual_pay",
+    ),
+    (
+        "select kind from visits where exists (select 1 from doctors where clinic.public.visits.did = clinic.public.doctors.annual_pay)",
+        "doctors.annual_pay",
+    ),
+    ("select clinic.public.email_of(1)", "people.email"),
+    ("select * from clinic.public.email_of(1)", "people.email"),
+    ("select '1'::clinic.public.int, null::clinic.public.\"int\"", "people.email"),
+    ("select clinic.public.nobodys_function(1)", "?"),
+    ("select '1'::clinic.public.nobodys_type", "?"),
+    ("select clinic.public.doctors.name from patients", "?"),
+    ("select clinic.training.patients.nhs_no from patients", "?"),
+    ("select clinic.public.p.nhs_no from patients p", "?"),
+    ("select clinic.public.patients.nhs_no from patients p", "?"),
+    ("select a.clinic.public.patients.nhs_no from patients", "?"),
+    ("select clinic.pg_catalog.pg_read_file('x')", "?"),
     ("select (p).nhs_no from patients p", PATIENTS),
     (
         "select (p).* from patients p",
@@ -151,7 +174,7 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select E'\\' from products --', annual_pay from doctors", "doctors.annual_pay"),
     ("select 1 as \"from\", annual_pay from doctors", "doctors.annual_pay"),
     ("select annual_pay\u{a0}from doctors", "?"),
-    ("select clinic.public.doctors.annual_pay from clinic.public.doctors", "?"),
+    ("select clinic.public.doctors.annual_pay from clinic.public.doctors", "doctors.annual_pay"),
     ("select annual_pay from pg_temp.doctors", "?"),
     ("select semi.annual_pay from doctors semi", "?doctors.annual_pay"),
     // Views, children, generated columns, materialised views.

@@ -69,6 +69,15 @@ fn changes_of_rights_are_control() {
         "set session authorization x",
         "set \"role\" to x",
         "set session_authorization = x",
+        "set role \"NONE\"",
+        "set role 'NONE'",
+        "set role 'default'",
+        "set role \"default\"",
+        "set role to none, x",
+        "set \"ROLE\" to x",
+        "set session authorization none",
+        "set session authorization 'default'",
+        "set local session authorization \"DEFAULT\"",
         "set stepgate.person = 'x'",
         "set local StepGate . \"Person\" to x",
         "set \"STEPGATE.person\" = x",
@@ -98,6 +107,52 @@ fn changes_of_rights_are_control() {
         let all = facts(sql, &catalog);
         assert_eq!(all.iter().map(|facts| facts.kind).collect::<Vec<_>>(), [Kind::Control], "{sql}");
     }
+}
+
+/// What is behind a change of the search path calls what the path finds: of a function that is given nothing it is known
+/// what that is where nobody has another of its name.
+#[test]
+fn a_function_of_somebodys_with_the_name_of_a_servers_is_not_taken_for_it_behind_a_change_of_the_path() {
+    let (cluster, catalog, _) = everything();
+    let settles = |sql: &str, catalog: &Catalog| {
+        facts(sql, catalog).iter().all(|facts| facts.certainty != Certainty::Unknown)
+    };
+    let path = "set search_path = lab, pg_catalog; select pg_advisory_unlock_all()";
+    assert!(settles(path, &catalog) && settles("reset all; select pg_advisory_unlock_all(), 1", &catalog));
+    for sql in [
+        "reset all; select count(*) from doctors",
+        "reset all; select kind from visits",
+        "reset all; declare c cursor for select kind from visits",
+        "reset all; select lower('x')",
+        "reset all; select ward_size('A1')",
+        "reset all; select unknown_to_all()",
+        "reset all; select now(), lab.now()",
+        "reset all; select now() from doctors",
+        "reset all; select (select now())",
+        "reset all; select now() + '1 day'",
+        // There may be another by now.
+        "create temp table t (a int); select now()",
+        "create function lab.now() returns text language sql as 'select 1'; set search_path = lab, pg_catalog; select now()",
+        "do 'begin end'; set search_path = lab, pg_catalog; select now()",
+        "discard all; select now()",
+        "rollback; select now()",
+    ] {
+        assert!(!settles(sql, &catalog), "{sql}");
+    }
+    cluster
+        .load(
+            "clinic",
+            "create function lab.pg_advisory_unlock_all() returns text language sql as 'select max(nhs_no) from public.patients'",
+        )
+        .expect("a function");
+    let shown = cluster.psql("clinic", path).expect("a value");
+    assert_eq!(
+        shown.trim(),
+        cluster.psql("clinic", "select max(nhs_no) from patients").expect("a value").trim()
+    );
+    let catalog = common::snapshot(&cluster, "clinic");
+    assert!(!settles(path, &catalog));
+    assert!(!settles("reset all; select pg_advisory_unlock_all()", &catalog));
 }
 
 #[test]
