@@ -1,6 +1,6 @@
 //! INSERT, UPDATE, DELETE and COPY: what they write, what they read on the way, and what their errors tell.
 
-use std::cell::RefCell;
+use std::cell::{LazyCell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -20,6 +20,7 @@ use super::uses::Uses;
 use crate::catalog::trigger;
 use crate::catalog::{ColumnRef, Relation, RelationIndex, RelationKind};
 use crate::facts::{Sink, SinkKind};
+use crate::grammar;
 use crate::marker;
 use crate::taint::Flow;
 
@@ -354,6 +355,8 @@ impl Walker<'_> {
         place: Place<'_>,
     ) {
         let scope = Scope { items, outer: place.scope };
+        let node = self.node;
+        let writes_parts = LazyCell::new(|| node.is_none_or(grammar::writes_parts));
         let mut written = Vec::new();
         let mut may_be_null = Vec::new();
         let mut probes = self.none_given(index);
@@ -375,8 +378,8 @@ impl Walker<'_> {
                 self.flow((index, at), given.iter().copied());
                 self.flow_on(index, at, &given);
                 written.push(at);
-                if self.writes_parts {
-                    self.keeps((index, at));
+                if self.is_computed_from((index, at)) && *writes_parts {
+                    self.touch((index, at), Uses::HIDDEN);
                 }
                 let whole = parts.len() == 1 && matches!(target, AssignmentTarget::ColumnName(_));
                 self.given_one(index, at, whole.then_some(value), &mut probes);

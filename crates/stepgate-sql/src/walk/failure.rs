@@ -95,20 +95,19 @@ impl Walker<'_> {
         }
     }
 
-    /// A column is written, and something of what it held is still there: it is shown by what is computed from it and fails.
-    pub(super) fn keeps(&mut self, (index, at): ColumnRef) {
+    /// Whether something that may fail is computed from a column. Where that is written, and keeps something of what it held,
+    /// the error shows it.
+    pub(super) fn is_computed_from(&self, (index, at): ColumnRef) -> bool {
         let catalog = self.catalog;
-        let Some(relation) = catalog.relation(index) else { return };
-        let Some(column) = relation.columns.get(at) else { return };
-        let is_computed_from = |member: &RelationIndex| {
+        let Some(relation) = catalog.relation(index) else { return false };
+        let Some(column) = relation.columns.get(at) else { return false };
+        let mut members = std::iter::once(&index).chain(&relation.children);
+        members.any(|member| {
             let relation = catalog.relation(*member);
             relation
                 .and_then(|it| Some((it, it.column(&column.name)?)))
                 .is_some_and(|(relation, at)| relation.computed.iter().any(|from| from.contains(&at)))
-        };
-        if std::iter::once(&index).chain(&relation.children).any(is_computed_from) {
-            self.touch((index, at), Uses::HIDDEN);
-        }
+        })
     }
 
     /// Rows are deleted: what refers to them is looked for, and written or deleted in turn.

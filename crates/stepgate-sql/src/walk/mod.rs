@@ -45,7 +45,6 @@ use crate::budget::Budget;
 use crate::builtin;
 use crate::catalog::{Body, Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
-use crate::grammar;
 use crate::predicate::Predicate;
 use crate::read::Literals;
 use crate::session::SessionState;
@@ -79,7 +78,7 @@ pub(crate) fn statement(
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
     walker.executes = context.executes;
-    walker.writes_parts = context.node.is_none_or(grammar::writes_parts);
+    walker.node = context.node;
     // What goes into a new relation is told column by column.
     walker.large.followed = !stores;
     walker.runs_implied(operators);
@@ -146,8 +145,8 @@ struct Walker<'c> {
     reasons: BTreeSet<Reason>,
     sinks: BTreeSet<Sink>,
     writes: bool,
-    /// What is assigned to a column may be assigned to a part of it.
-    writes_parts: bool,
+    /// The statement in PostgreSQL's own reading.
+    node: Option<Node<'c>>,
     /// A part of it writes, beside the statement itself.
     stores_within: bool,
     creates: bool,
@@ -206,7 +205,7 @@ impl<'c> Walker<'c> {
             reasons: BTreeSet::new(),
             sinks: BTreeSet::new(),
             writes: false,
-            writes_parts: false,
+            node: None,
             stores_within: false,
             creates: false,
             views: BTreeSet::new(),

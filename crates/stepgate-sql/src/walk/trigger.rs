@@ -94,8 +94,8 @@ impl<'c> Walker<'c> {
         for step in trigger.steps() {
             let Act::Assigns { column, never_null, keeps } = &step.act else { continue };
             let Some(at) = relation.column(column) else { continue };
-            if *keeps {
-                self.keeps((on, at));
+            if *keeps && self.is_computed_from((on, at)) {
+                self.touch((on, at), Uses::HIDDEN);
             }
             written.push(at);
             may_be_null.extend((!never_null).then_some(at));

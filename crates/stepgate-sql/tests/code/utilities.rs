@@ -70,11 +70,12 @@ fn what_kept_an_index_from_being_valid_is_shown_when_it_is_built_again() {
     let known: Vec<_> = attacks.iter().copied().filter(|(sql, _)| !sql.contains("random")).collect();
     check(&known, &catalog);
     let all = "counted.secret doubled.secret parent.secret part.secret text_only.secret";
+    let indexed = "doubled.secret parent.secret part.secret text_only.secret";
     let more = [
-        ("reindex schema public", &all["counted.secret ".len()..]),
-        ("reindex database shop", &all["counted.secret ".len()..]),
-        ("vacuum full", &all["counted.secret ".len()..]),
-        ("cluster", &all["counted.secret ".len()..]),
+        ("reindex schema public", indexed),
+        ("reindex database shop", indexed),
+        ("vacuum full", indexed),
+        ("cluster", indexed),
         ("vacuum (full, analyze)", all),
     ];
     check(&more, &catalog);
