@@ -79,16 +79,17 @@ impl Walker<'_> {
     /// types that are not known here: so all of them are.
     ///
     /// `schema`: as written; else wherever the search path finds it, and PostgreSQL may take one from further
-    /// back if its arguments fit better, also the server's own.
+    /// back if its arguments fit better, also one of the server's own that only computes.
     pub(super) fn routine(&mut self, schema: Option<&str>, name: &str) {
         let catalog = self.catalog;
         let path = self.session.search_path.as_deref().unwrap_or_default();
         let within = |at: &String| schema.map_or_else(|| path.contains(at), |schema| at == schema);
         let found: Vec<_> = catalog.routines(name).iter().filter(|(at, _)| within(at)).collect();
-        if found.is_empty() {
+        let is_beside = schema.is_none() && catalog.is_server_function(name);
+        if found.is_empty() || (is_beside && !catalog.is_pure_function(name)) {
             return self.doubt_function("unknown-function");
         }
-        if schema.is_none() && catalog.is_server_function(name) {
+        if is_beside {
             self.call(name);
         }
         for (at, routine) in &found {

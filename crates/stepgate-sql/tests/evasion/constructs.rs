@@ -263,7 +263,7 @@ pub(crate) const CONSTRUCTS: &[(&str, &str)] = &[
     ("select 1 where 'x'::\"int\" is null", "people.email"),
     ("select \"int\" 'x'", "people.email"),
     ("select did from doctors where 1 === 1", "people.email"),
-    ("select ceil(d) from doctors d", "?"),
+    ("select ceil(d) from doctors d", "doctors.annual_pay"),
     ("select from doctors where annual_pay > 7", "doctors.annual_pay"),
     (
         "insert into guarded default values returning (select iban from invoices limit 1)",
