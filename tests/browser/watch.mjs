@@ -7,11 +7,27 @@ await run(async ({ given, open, hear, say }) => {
   await page.goto("/");
   await logIn(page, given);
   await page.getByText("Nothing waits for you.").waitFor();
-  const events = page.waitForResponse((response) => response.url().endsWith("/api/v1/events"));
+  // The list that the page loads once its stream is open is slow in coming: it was made before what comes up meanwhile.
+  await page.addInitScript(() => {
+    const real = window.fetch;
+    const mayArrive = new Promise((done) => (window.arrive = done));
+    window.fetch = async (...given) => {
+      const answer = await real(...given);
+      window.isLoading = true;
+      await mayArrive;
+      return answer;
+    };
+  });
   await page.reload();
-  assert.equal((await events).status(), 200);
+  await page.waitForFunction(() => window.isLoading);
+  await page.evaluate(async () => {
+    const stream = new EventSource("/api/v1/events");
+    window.told = new Promise((done) => stream.addEventListener("request", () => done(stream.close())));
+    await new Promise((done) => stream.addEventListener("open", done));
+  });
   say({ watching: "list" });
   const { request } = await hear();
+  await page.evaluate(() => window.told.then(() => window.arrive()));
   await page.getByRole("link", { name: request }).click();
   await page.getByLabel("Code", { exact: true }).waitFor();
   say({ watching: request });

@@ -71,25 +71,36 @@ function say(id, text, link) {
 }
 
 let loading = false;
+let again = false;
 async function look() {
-  const lists = document.getElementById("lists");
-  if (!lists || loading || lists.contains(document.activeElement)) {
-    if (lists) state.textContent = "Something has changed: reload to see it.";
-    return;
-  }
+  // What is being loaded may have been made before that.
+  again = true;
+  if (loading) return;
   loading = true;
   try {
-    const answer = await fetch(address(), { credentials: "same-origin" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById("lists");
-    if (fresh) {
-      lists.replaceWith(document.adoptNode(fresh));
-      state.textContent = "Up to date.";
-    } else {
-      location.replace(address());
+    while (again) {
+      again = false;
+      await renew();
     }
   } finally {
     loading = false;
+  }
+}
+
+async function renew() {
+  const lists = document.getElementById("lists");
+  if (!lists || lists.contains(document.activeElement)) {
+    if (lists) state.textContent = "Something has changed: reload to see it.";
+    return;
+  }
+  const answer = await fetch(address(), { credentials: "same-origin" });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById("lists");
+  if (fresh) {
+    lists.replaceWith(document.adoptNode(fresh));
+    state.textContent = "Up to date.";
+  } else {
+    location.replace(address());
   }
 }
 
