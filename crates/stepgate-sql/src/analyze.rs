@@ -5,7 +5,8 @@ use stepgate_types::{Certainty, Kind};
 
 use crate::budget::{AT_ONCE, Budget};
 use crate::catalog::{Catalog, Relation};
-use crate::facts::{Closes, Doubt, Facts, Reason};
+use crate::effect::Closes;
+use crate::facts::{Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
 use crate::lexer::{self, Token, TokenKind, Unreadable};
 use crate::normal;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stepgate_types::{Certainty, RelationName};
 
 use crate::catalog::Catalog;
-use crate::facts::{Created, Effect, Facts};
+use crate::effect::{Created, Effect};
+use crate::facts::Facts;
 
 /// The most relations that are remembered of a transaction.
 const MAX_MADE: usize = 256;

@@ -12,6 +12,7 @@ mod budget;
 mod builtin;
 mod catalog;
 mod creations;
+mod effect;
 mod encoding;
 mod facts;
 mod grammar;
@@ -43,8 +44,9 @@ pub use catalog::{
     ListedColumn, ListedTable, Rows, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY,
 };
 pub use creations::Creations;
+pub use effect::{Closes, Created, Effect, Isolation, Settings};
 pub use encoding::{ClientEncoding, SingleByte};
-pub use facts::{Closes, Created, Doubt, Effect, Facts, Isolation, Reason, Settings, Sink, SinkKind};
+pub use facts::{Doubt, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
 pub use number::{NotANumber, Number};

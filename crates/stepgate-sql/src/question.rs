@@ -27,7 +27,8 @@ use stepgate_types::{Certainty, Kind, RelationName};
 use self::condition::Conditions;
 use crate::builtin;
 use crate::catalog::{Catalog, Relation};
-use crate::facts::{Effect, Facts};
+use crate::effect::Effect;
+use crate::facts::Facts;
 use crate::grammar::Tree;
 use crate::session::SessionState;
 

@@ -5,7 +5,9 @@
 mod support;
 
 use stepgate_testkit::{Person, Psql};
-use support::{World, passes, waits};
+use support::frames::{error, extended, frame, next, query, send, sync, until_tag};
+use support::raw::{config, runtime, session};
+use support::{SOON, World, passes, waits};
 
 /// psql as the gate's own role, straight to PostgreSQL.
 fn direct(world: &World) -> Psql {
@@ -278,4 +280,117 @@ fn a_cursor_that_is_declared_among_other_statements_is_read_on_unasked() {
         &dana,
         "begin\\; declare c cursor for select ssn from customers\\; fetch 1 in c;",
     );
+}
+
+/// `debug2` has the server tell the client of each Parse and Bind, the gate's own among them.
+#[test]
+fn names_of_the_gates_own_are_not_told_to_clients() {
+    let (world, runtime) = (World::new(), runtime());
+    let mut session = runtime.block_on(session(&config(&world, &world.dana()))).unwrap();
+    let mut heard = Vec::new();
+    for sent in [
+        query("set client_min_messages = debug2"),
+        query("set search_path = public"),
+        extended("select name from products limit 1"),
+        extended("alter role stepgate_analyst reset all"),
+        query("alter role stepgate_analyst reset all"),
+        extended("select nothing from nowhere"),
+    ] {
+        send(&runtime, &mut session, &sent);
+        heard.extend(until_tag(&runtime, &mut session, b'Z'));
+    }
+    let is_debug =
+        |(tag, body): &(u8, Vec<u8>)| *tag == b'N' && body.windows(6).any(|text| text == b"VDEBUG");
+    assert!(heard.iter().any(is_debug), "the server tells of the client's own");
+    for name in ["sg_names", "sg_denied", "sg_check"] {
+        let told =
+            heard.iter().find(|(_, body)| body.windows(name.len()).any(|text| text == name.as_bytes()));
+        assert_eq!(told.map(|(_, body)| String::from_utf8_lossy(body)), None);
+    }
+}
+
+/// A domain whose check looks something up in a labelled table, and the OID of its array type.
+fn checked_domain(world: &World) -> u32 {
+    let domain = "create function known_ssn(text) returns boolean language plpgsql as $$ begin \
+                  if not exists (select from public.customers where ssn = $1) then raise exception 'did you mean %', \
+                  (select ssn from public.customers where ssn > $1 order by ssn limit 1); end if; return true; end $$; \
+                  create domain known_ssn_d as text check (known_ssn(value))";
+    world.cluster.load("shop", domain).unwrap();
+    let oid = "select typarray from pg_type where typname = 'known_ssn_d'";
+    let oid = world.cluster.psql("shop", oid).unwrap().parse().unwrap();
+    // What is made beside the gate is known after some seconds; DDL through it, at once.
+    let mut psql = world.psql(&world.person("dora", "analysts"));
+    for sql in ["create temp table any_ (a int);", "select a from any_;"] {
+        assert!(psql.run(sql).unwrap().is_ok());
+    }
+    oid
+}
+
+fn parse_of(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
+    let count = u16::try_from(types.len()).unwrap().to_be_bytes();
+    let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+    frame(b'P', &[name.as_bytes(), b"\0", sql.as_bytes(), b"\0", &count, &types].concat())
+}
+
+#[test]
+fn a_literal_that_a_parameters_type_checks_is_not_read_before_anybody_decides() {
+    let (world, runtime) = (World::new(), runtime());
+    let domain = checked_domain(&world);
+    let dana = world.dana();
+    let mut session = runtime.block_on(session(&config(&world, &dana))).unwrap();
+    let null = frame(b'B', b"\0\0\0\0\0\x01\xff\xff\xff\xff\0\0");
+    let unknown = "select coalesce($1, '{905}') from orders o, lateral (select trim(both from status)) s";
+    for sent in [
+        [parse_of("", "select coalesce($1, '{905}')", &[domain]), sync()].concat(),
+        [parse_of("", "select case when $1 is null then $1 else '{905}' end", &[domain]), sync()].concat(),
+        [parse_of("", unknown, &[domain]), null.clone(), frame(b'E', &[0; 5]), sync()].concat(),
+    ] {
+        send(&runtime, &mut session, &sent);
+        let message =
+            std::iter::from_fn(|| next(&runtime, &mut session, SOON)).find(|(tag, _)| b"NEZ".contains(tag));
+        let (tag, body) = message.unwrap();
+        let text = String::from_utf8_lossy(&body);
+        assert!(tag != b'Z' && text.contains("stepgate: ") && !text.contains("mean"), "{text}");
+        // One may be held.
+        session = runtime.block_on(support::raw::session(&config(&world, &dana))).unwrap();
+    }
+}
+
+#[test]
+fn a_describe_does_not_have_a_literal_read_that_ddl_has_given_a_checked_type() {
+    let (world, runtime) = (World::new(), runtime());
+    checked_domain(&world);
+    let mut session = runtime.block_on(session(&config(&world, &world.dana()))).unwrap();
+    for sent in [
+        query("create temp table tt (a text[])"),
+        [parse_of("r2", "select coalesce(a, '{909}') from tt", &[]), sync()].concat(),
+        query("drop table pg_temp.tt"),
+        query("create temp table tt (a public.known_ssn_d[])"),
+    ] {
+        send(&runtime, &mut session, &sent);
+        assert_eq!(error(&until_tag(&runtime, &mut session, b'Z')), None);
+    }
+    send(&runtime, &mut session, &[frame(b'D', b"Sr2\0"), sync()].concat());
+    let (state, message) = error(&until_tag(&runtime, &mut session, b'Z')).unwrap();
+    assert_eq!(state, "0A000", "{message}");
+    assert!(message.starts_with("stepgate: this statement cannot be prepared"), "{message}");
+}
+
+/// What is not known of a statement when it is parsed would stay so for as long as it is prepared.
+#[test]
+fn a_statement_that_is_prepared_as_soon_as_its_table_is_made_is_known_ever_after() {
+    let (world, runtime) = (World::new(), runtime());
+    let mut session = runtime.block_on(session(&config(&world, &world.dana()))).unwrap();
+    send(&runtime, &mut session, &extended("select name from products limit 1"));
+    until_tag(&runtime, &mut session, b'Z');
+    world.cluster.load("shop", "create table fresh (a int); grant select on fresh to public").unwrap();
+    send(&runtime, &mut session, &[parse_of("s", "select a from fresh", &[]), sync()].concat());
+    assert_eq!(error(&until_tag(&runtime, &mut session, b'Z')), None);
+    for _ in 0..2 {
+        let executes = [frame(b'B', b"\0s\0\0\0\0\0\0\0"), frame(b'E', &[0; 5]), sync()].concat();
+        send(&runtime, &mut session, &executes);
+        let replies = until_tag(&runtime, &mut session, b'Z');
+        assert!(replies.iter().any(|(tag, _)| *tag == b'C'), "{replies:?}");
+        assert!(!replies.iter().any(|(tag, _)| *tag == b'N'), "{replies:?}");
+    }
 }

@@ -7,7 +7,8 @@ use stepgate_types::{ColumnName, RelationName, Use};
 
 use super::relation::{Column, ColumnType, Name, Unique};
 use super::{Body, Catalog, ColumnRef, Relation, RelationKind, UserType};
-use crate::facts::{Created, Facts};
+use crate::effect::Created;
+use crate::facts::Facts;
 use crate::taint::TEMPORARY;
 
 impl Catalog {

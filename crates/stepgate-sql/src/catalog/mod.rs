@@ -2,6 +2,7 @@
 
 mod code;
 mod columns;
+mod comparison;
 mod created;
 mod fingerprint;
 mod functions;

@@ -6,7 +6,8 @@ use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Estimator, Kind, RelationName, Use};
 
 use super::{Context, Words, ddl, inner_query, statement_doubt};
-use crate::facts::{Created, Facts, Sink, SinkKind};
+use crate::effect::Created;
+use crate::facts::{Facts, Sink, SinkKind};
 use crate::grammar;
 use crate::lexer::{Token, TokenKind};
 use crate::taint::{Flow, TEMPORARY, remembered};

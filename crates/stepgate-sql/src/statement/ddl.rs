@@ -12,7 +12,8 @@ use super::create::is_among_temporary;
 use super::{Context, rename, routine, statement_doubt};
 use crate::builtin;
 use crate::catalog::{Catalog, UserCasts};
-use crate::facts::{Created, Facts};
+use crate::effect::Created;
+use crate::facts::Facts;
 use crate::grammar::{self, name};
 use crate::walk;
 

@@ -6,7 +6,7 @@
 //! - What no catalog has shown, since the open transaction made it, is known by name alone: what was stored under the
 //!   old name flows into the new one, and that is on disk before the statement is sent.
 //! - Until a catalog shows the new names, what follows in the message or transaction is unknown where it depends on
-//!   any ([`crate::facts::Effect::moves`]).
+//!   any ([`crate::effect::Effect::moves`]).
 //!
 //! What must be asked about: the server's own objects, since many are known by name (`builtin.rs`), and everything
 //! while code may run as late as COMMIT, judged by what names meant when it was put off.

@@ -4,8 +4,9 @@ use stepgate_types::Kind;
 
 use super::{Words, plain, statement_doubt, transaction};
 use crate::catalog::Catalog;
+use crate::effect::{Isolation, Settings};
 use crate::encoding::ClientEncoding;
-use crate::facts::{Facts, Isolation, Settings};
+use crate::facts::Facts;
 
 /// Settings on which no analysis depends: after them the session's state need not be read again.
 fn is_harmless(name: &str) -> bool {
