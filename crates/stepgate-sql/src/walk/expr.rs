@@ -174,6 +174,7 @@ impl Walker<'_> {
                 AccessExpr::Dot(Expr::Identifier(field)) => {
                     // `(x).f` calls f(x) where x has no field f.
                     let field = folded(field);
+                    self.cast_by_field(&field);
                     if self.catalog.is_function(&field) {
                         self.function_name(&[field.into_owned()]);
                     }
@@ -232,6 +233,14 @@ impl Walker<'_> {
             }
         } else {
             self.type_named(first, None);
+        }
+    }
+
+    /// `x.f` makes x a value of the type f where it has no such field, and there is no such function (parse_func.c,
+    /// `func_get_detail`). The server's own types run nothing.
+    pub(super) fn cast_by_field(&mut self, field: &str) {
+        if self.catalog.is_user_type(field) {
+            self.type_named(field, None);
         }
     }
 

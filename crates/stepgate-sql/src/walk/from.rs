@@ -526,12 +526,12 @@ impl Walker<'_> {
             // `p.f` calls f(p) where p has no column f.
             Hit::Unsure
                 if self.catalog.is_user_function(column)
-                    || self.catalog.is_function(column) && item.alias.as_deref() != Some(column) =>
+                    || self.catalog.is_function(column) && !item.is_value_of(column) =>
             {
                 self.whole_row(item, uses);
                 self.doubt_function("unknown-function");
             }
-            Hit::Unsure => {}
+            Hit::Unsure => self.cast_by_field(column),
             Hit::Miss => {
                 self.whole_row(item, uses);
                 self.doubt("unresolved-name");

@@ -361,8 +361,11 @@ impl Walker<'_> {
         let by_function = self.body.body.is_some_and(|body| body.function == name) && self.is_argument(field);
         let of_argument = !by_function && self.is_argument(name);
         // `x.f` calls f(x) where x has no field f.
-        if of_argument && self.catalog.is_function(field) {
-            self.function_name(&[field.to_owned()]);
+        if of_argument {
+            self.cast_by_field(field);
+            if self.catalog.is_function(field) {
+                self.function_name(&[field.to_owned()]);
+            }
         }
         by_function || of_argument
     }

@@ -146,6 +146,14 @@ impl Item {
         }
     }
 
+    /// Whether it is a function's result without names for its columns, and called so: if that is no row, its one column has
+    /// that name (parse_relation.c, `chooseScalarFunctionAlias`). `f(x)` gives the column another.
+    pub(super) fn is_value_of(&self, name: &str) -> bool {
+        let unnamed =
+            matches!(&self.source, Source::Derived(output) if output.open && output.names.is_empty());
+        unnamed && self.alias.as_deref() == Some(name)
+    }
+
     /// What the name alone means in it.
     pub(super) fn bare(&self, name: &str, catalog: &Catalog) -> Hit {
         match self.source {

@@ -78,6 +78,37 @@ fn a_domains_default_runs_where_a_column_has_none() {
 }
 
 #[test]
+fn a_field_that_is_a_domain_makes_a_value_of_it() {
+    let (cluster, catalog) = shop();
+    // The domain's check reads the addresses, and its error tells whether one is there.
+    for form in [
+        "select x.tagged from unnest(array['%']) as x",
+        "select x.tagged from unnest(array['%']) as x(y)",
+        "select ('%'::text).tagged",
+    ] {
+        cluster
+            .load(
+                "shop",
+                "drop domain if exists tagged; create domain tagged as text check (public.known(value))",
+            )
+            .expect("DDL");
+        let (there, not_there) = (form.replace('%', "AAA"), form.replace('%', "BBB"));
+        assert_eq!(cluster.psql("shop", &there).expect("the server runs it").trim(), "AAA", "{form}");
+        assert!(cluster.psql("shop", &not_there).is_err(), "{form}");
+    }
+    let catalog_now = snapshot(&cluster, "shop");
+    let cases = [
+        ("select x.tagged from unnest(array['AAA']) as x", "people.email"),
+        ("select x.tagged from unnest(array['AAA']) as x(y)", "people.email"),
+        ("select ('AAA'::text).tagged", "people.email"),
+        ("select x.mood from unnest(array['on']) as x", ""),
+    ];
+    check(&cases, &catalog_now);
+    // `known` is a function's name, too.
+    check(&[("select x.known from unnest(array['AAA']) as x", "?")], &catalog);
+}
+
+#[test]
 fn a_domains_default_goes_with_a_column_into_a_table_that_a_query_makes() {
     let (cluster, catalog) = shop();
     let script = "create temp table made as select id, t from notes where false; insert into made (id) values (1) returning t";

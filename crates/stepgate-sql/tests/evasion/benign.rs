@@ -73,6 +73,7 @@ pub(crate) const BENIGN: &[&str] = &[
     "select coalesce(kind, 'none'), round(fee, 1), fee::int from visits where kind ilike 'c%'",
     "select v.vid from visits v where exists (select 1 from invoices i where i.vid = v.vid and not i.paid)",
     "select g, g * 2 from generate_series(1, 10) g",
+    "select lower.lower, abs.abs from unnest(array['A']) as lower, generate_series(1, 3) as abs",
     "select x.a, x.b from (values (1, 'a'), (2, 'b')) as x(a, b)",
     "select specialty from doctors union select kind from visits order by 1",
     "select distinct ward from patients order by ward",

@@ -487,6 +487,11 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select * from information_schema.user_mapping_options", "?"),
     ("select table_to_xml('doctors', true, true, '')", "?"),
     ("select * from ts_stat('select annual_pay from doctors')", "?"),
+    // The column is `x`, so that this calls a function (it was taken for the column of that name).
+    ("select ts_stat.ts_stat from unnest(array['select annual_pay from doctors']) as ts_stat(x)", "?"),
+    ("select ts_stat.ts_stat from lateral (select 1) one, unnest(array['x']) as ts_stat(x)", "?"),
+    ("select lo_get.lo_get from generate_series(1::oid, 9) as lo_get(x)", "?"),
+    ("select lo_get.lo_get from rows from (generate_series(1, 9)) as lo_get(x)", "?"),
     ("select lo_export(1, '/tmp/x')", "?"),
     ("select pg_read_file('x')", "?"),
     ("select set_config('search_path', 'training', false); select nhs_no from patients", "?"),
