@@ -1,5 +1,6 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
+mod acting;
 mod ddl;
 mod freshness;
 mod keys;
@@ -26,7 +27,10 @@ use crate::{
     fingerprint, load_from, locks, server_identity,
 };
 
-pub(crate) use ddl::{CommitsDdl, Ddl};
+use acting::Acts;
+pub(crate) use acting::{Acting, act};
+use ddl::Commits;
+pub(crate) use ddl::{CommitsDdl, Ddl, Transaction};
 use freshness::Freshness;
 use keys::Keys;
 pub(crate) use keys::Writing;
@@ -73,6 +77,10 @@ pub struct Database {
     epoch: AtomicU64,
     /// How many statements under way may commit DDL.
     committing: AtomicUsize,
+    /// What that is, and what was committed.
+    commits: std::sync::Mutex<Commits>,
+    /// What is under way and does more than its reply says.
+    acts: std::sync::Mutex<Acts>,
     /// The epoch at which the catalog was last looked at.
     looked_at: AtomicU64,
     /// Whether the catalog in use is the server's.
@@ -201,6 +209,8 @@ impl Database {
             views: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
+            commits: std::sync::Mutex::default(),
+            acts: std::sync::Mutex::default(),
             looked_at: AtomicU64::new(0),
             freshness: Freshness::default(),
             failures: AtomicU64::new(0),

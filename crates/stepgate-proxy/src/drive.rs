@@ -25,8 +25,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use stepgate_session::{Pending, Session, TrackedKeys};
+use stepgate_sql::Mentioned;
 use stepgate_store::{Bell, PendingRelease};
 use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Piece, Problem};
@@ -112,6 +113,8 @@ pub(crate) struct State {
     /// When what is being dealt with came, or the last statement was decided on.
     now: Instant,
     looked_for_names: Option<Instant>,
+    /// How often DDL had been committed when something last came from the server.
+    ddl_heard: u64,
     /// When a statement was last decided on outside a transaction: the open one, if any, has begun since.
     outside: Instant,
     shutdown: Shutdown,
@@ -169,6 +172,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         grounds: Grounds::default(),
         now: Instant::now(),
         looked_for_names: None,
+        ddl_heard: 0,
         outside: Instant::now(),
         shutdown: Shutdown::default(),
         heard_out: false,
@@ -304,17 +308,32 @@ impl Drive {
             state.limited.values().for_each(|limited| limited.renew(now));
         }
         self.learn(state);
+        let ddl = self.judge.database.ddl();
+        if ddl.epoch != state.ddl_heard || state.under_way.others_commit(ddl) {
+            state.ddl_heard = ddl.epoch;
+            self.doubt_parsed(state);
+        }
         let (names, _) = self.session.resolves_by();
         let described = self.session.described();
-        if state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints, described) {
+        if state.under_way.hears(state.now, ddl, &names.taints, described) {
             self.look_again(state);
         }
+    }
+
+    /// What is parsed while another session changes what its names mean may be parsed by either.
+    fn doubt_parsed(&mut self, state: &State) {
+        let database = &self.judge.database;
+        let Some(view) = database.view() else { return };
+        let session = state.under_way.session();
+        let names = |sql: &Bytes| vec![Mentioned::of(sql, &view.catalog)];
+        self.session.doubt_parsed(|sql, since| database.has_changed(since, session, 1, || names(sql)));
     }
 
     /// The session learns what is new of its database.
     fn learn(&mut self, state: &mut State) {
         self.learn_groups(state);
         let database = &self.judge.database;
+        self.session.set_ddl(database.ddl().epoch);
         let moment = database.moment();
         if state.learnt == Some(moment) {
             return;

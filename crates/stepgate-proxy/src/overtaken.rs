@@ -3,7 +3,8 @@
 //! A statement that waits for a lock means what its names mean once it has it: another session holds
 //! `BEGIN; CREATE OR REPLACE VIEW v …`, this one's harmless `SELECT … FROM v` waits, and would show what was put
 //! there. So before the first of a reply is taken that was long in coming, or during which some session of the gate
-//! may have committed DDL, the catalog is looked at again, and what runs is judged by it.
+//! may have committed DDL, the catalog is looked at again, and what runs is judged by it. What two transactions have changed
+//! since then may have been something else in between, of which no catalog tells: whoever hangs on that is overtaken.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stepgate_session::{GoesOn, Pending, Protocol, TransactionSoFar};
-use stepgate_sql::{Catalog, Facts, SessionState, Taints, analyze};
+use stepgate_sql::{Catalog, Changes, Facts, Mentioned, SessionState, Taints, Touched, analyze};
 use stepgate_types::{Certainty, Kind};
 
-use crate::database::{CommitsDdl, Database, Ddl};
+use crate::database::{Acting, CommitsDdl, Database, Ddl, Transaction, act};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -27,6 +28,9 @@ const MAX_WATCHED: usize = 4 * stepgate_session::MAX_OWED;
 /// The most that may be known of them, in bytes: a few words about wide tables take megabytes. More than what is outstanding
 /// and what portals may take.
 const MAX_WATCHED_BYTES: usize = 64 << 20;
+
+/// The most statements of which it is remembered what each may commit later.
+const MAX_LATER: usize = 64;
 
 /// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
@@ -42,6 +46,8 @@ pub(crate) struct Watched {
     epoch: u64,
     own: u64,
     sent: Instant,
+    /// It does more than its reply says.
+    acting: Option<Acting>,
 }
 
 /// What all sessions share, counted for one of them: a count of all sessions' would go from processor to processor with
@@ -58,6 +64,8 @@ pub(crate) struct Judged<'a> {
     /// As it was before that catalog was taken.
     pub(crate) ddl: Ddl,
     pub(crate) now: Instant,
+    /// A transaction is open that was begun by a statement.
+    pub(crate) in_block: bool,
 }
 
 impl Watched {
@@ -99,6 +107,27 @@ impl Watched {
         (has_flows || doubted).then_some(now)
     }
 
+    /// The names that what it does hangs on, as things were when it was judged and as they are.
+    fn mentioned(&self, catalog: &Catalog) -> Vec<Mentioned> {
+        let sql = self.executes.as_ref().unwrap_or(&self.pending.sql);
+        vec![Mentioned::of(sql, &self.catalog), Mentioned::of(sql, catalog)]
+    }
+
+    /// Whether it makes no difference what its names meant: it was let through for anything, or neither shows nor stores
+    /// nor computes anything.
+    fn is_indifferent(&self) -> bool {
+        let does_nothing = |facts: &Facts| {
+            facts.kind == Kind::Ddl
+                && facts.columns.is_empty()
+                && facts.flows.is_empty()
+                && facts.functions.is_empty()
+        };
+        let facts = &self.pending.facts;
+        self.only_moves()
+            || facts.iter().all(does_nothing)
+            || facts.iter().all(|facts| facts.certainty == Certainty::Unknown)
+    }
+
     /// About as many bytes as what is known of it takes.
     fn bytes(&self) -> usize {
         self.pending.facts.iter().map(Facts::bytes).fold(0, usize::saturating_add)
@@ -131,13 +160,17 @@ pub(crate) struct UnderWay {
     heard: Instant,
     /// The statement at the front when the catalog was last looked at.
     looked: Option<u64>,
-    /// The open transaction has DDL in it: whatever is sent next may commit it.
-    has_ddl: bool,
+    /// What the open transaction changes for others: whatever is sent next may commit it.
+    has_ddl: Option<Arc<Transaction>>,
+    /// What would end that is on its way.
+    has_ended: bool,
+    /// Which of the database's sessions this is, once it has changed anything.
+    session: Option<u64>,
     /// What was sent that may commit DDL, by number; and what found no room there.
     commits: BTreeMap<u64, CommitsDdl>,
     commits_more: Option<CommitsDdl>,
     /// What has been done, and may not be committed before the next ReadyForQuery: a Sync commits, after whatever was deferred.
-    commits_later: Option<CommitsDdl>,
+    commits_later: Vec<CommitsDdl>,
     /// How often that was done, and the database's epoch moved by it.
     committed: u64,
 }
@@ -150,10 +183,12 @@ impl Default for UnderWay {
             catalog: None,
             heard: Instant::now(),
             looked: None,
-            has_ddl: false,
+            has_ddl: None,
+            has_ended: false,
+            session: None,
             commits: BTreeMap::new(),
             commits_more: None,
-            commits_later: None,
+            commits_later: Vec::new(),
             committed: 0,
         }
     }
@@ -178,9 +213,9 @@ impl UnderWay {
         database: &Arc<Database>,
         anew: bool,
     ) {
-        let Judged { goes_on, state, catalog, ddl, now } = by;
+        let Judged { goes_on, state, catalog, ddl, now, in_block } = by;
         if pending.transaction == TransactionSoFar::Nothing {
-            self.has_ddl = false;
+            self.has_ddl = None;
             // With the transaction, its portals have ended.
             self.watched.retain(|watched| !watched.suspended);
             if anew {
@@ -188,17 +223,24 @@ impl UnderWay {
                 self.watched.clear();
                 self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
                 self.commits.clear();
-                (self.commits_more, self.commits_later) = (None, None);
+                (self.commits_more, self.commits_later) = (None, Vec::new());
             }
         }
-        self.has_ddl |= pending.facts.iter().any(makes_for_others);
-        if self.has_ddl && self.commits.len() < MAX_WATCHED {
-            self.commits.insert(pending.number, database.commits_ddl());
-        } else if self.has_ddl {
-            self.commits_more.get_or_insert_with(|| database.commits_ddl());
+        let text = match &goes_on {
+            Some(GoesOn::Prepared(sql)) => sql,
+            _ => &pending.sql,
+        };
+        self.changes(&pending.facts, text, catalog, database, in_block);
+        if let Some(transaction) = &self.has_ddl {
+            if self.commits.len() < MAX_WATCHED {
+                self.commits.insert(pending.number, database.commits_ddl(transaction));
+            } else {
+                self.commits_more.get_or_insert_with(|| database.commits_ddl(transaction));
+            }
         }
         let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
         if depends {
+            let acting = act(&pending.facts).then(|| database.acting(self.number(database), text, catalog));
             let mut pending = pending;
             let executes = match goes_on {
                 Some(GoesOn::Prepared(sql)) => Some(sql),
@@ -219,11 +261,100 @@ impl UnderWay {
                 epoch: ddl.epoch,
                 own: self.committed,
                 sent: now,
+                acting,
             };
             self.bytes = if self.watched.is_empty() { 0 } else { self.bytes };
             self.bytes = self.bytes.saturating_add(watched.bytes());
             self.watched.push_back(watched);
         }
+    }
+
+    /// Counts what a statement changes for others to the transaction that is open, or to one of its own.
+    fn changes(
+        &mut self,
+        facts: &[Facts],
+        sql: &Bytes,
+        catalog: &Catalog,
+        database: &Database,
+        in_block: bool,
+    ) {
+        let makes = facts.iter().any(makes_for_others);
+        if !makes && self.has_ddl.is_none() {
+            return;
+        }
+        // What is not understood was let through for whatever it may do.
+        let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
+        let mut changes = Changes::of(sql, catalog);
+        if !makes || !facts.iter().any(is_known) {
+            (changes.touched, changes.twice) = (Touched::Nothing, false);
+        }
+        let Changes { touched, ends, twice } = changes;
+        let session = self.number(database);
+        let before = self.has_ddl.take_if(|_| in_block && !self.has_ended);
+        self.has_ended = ends;
+        self.has_ddl = Some(match before {
+            Some(before) if touched == Touched::Nothing && !twice => before,
+            Some(before) => {
+                let Transaction { number, session, touched: so_far, twice: was } = before.as_ref().clone();
+                Arc::new(Transaction { number, session, touched: so_far.and(touched), twice: was || twice })
+            }
+            None => Arc::new(Transaction { number: database.number(), session, touched, twice }),
+        });
+    }
+
+    /// Whether something under way hangs on what others have changed more than once since it was last judged: what that was
+    /// in between is not known.
+    pub(crate) fn was_between<'s>(
+        &'s self,
+        database: &'s Database,
+        catalog: &'s Catalog,
+    ) -> impl Iterator<Item = &'s Watched> {
+        let session = self.session();
+        self.watched.iter().filter(move |watched| {
+            !watched.is_indifferent()
+                && database.has_changed(watched.epoch, session, 2, || watched.mentioned(catalog))
+        })
+    }
+
+    /// Which of the database's sessions this is.
+    fn number(&mut self, database: &Database) -> u64 {
+        *self.session.get_or_insert_with(|| database.number())
+    }
+
+    /// Whether what was sent last does what must not be done beside what another session does: both were decided on at once.
+    pub(crate) fn clashes(&self, database: &Database, catalog: &Catalog) -> bool {
+        let session = self.session();
+        let last = self.watched.back().filter(|last| last.acting.is_some());
+        let touched = self.has_ddl.as_ref().map(|transaction| &transaction.touched);
+        touched.is_some_and(|touched| database.is_hung_on(session, touched))
+            || last.is_some_and(|last| {
+                let sql = last.executes.as_ref().unwrap_or(&last.pending.sql);
+                database.is_being_changed(session, || Mentioned::of(sql, catalog))
+            })
+    }
+
+    /// Whether a statement that is decided on must not be sent now, for another session does what must not be done beside
+    /// it; what it executes has this text.
+    pub(crate) fn would_clash(
+        &self,
+        database: &Database,
+        facts: &[Facts],
+        sql: &Bytes,
+        catalog: &Catalog,
+    ) -> Option<Clash> {
+        let session = self.session();
+        if facts.iter().any(makes_for_others)
+            && database.is_hung_on(session, &Changes::of(sql, catalog).touched)
+        {
+            return Some(Clash::IsUsed);
+        }
+        let changed = act(facts) && database.is_being_changed(session, || Mentioned::of(sql, catalog));
+        changed.then_some(Clash::IsChanged)
+    }
+
+    /// Which of the database's sessions this is; none that has changed anything has the number 0.
+    pub(crate) fn session(&self) -> u64 {
+        self.session.unwrap_or_default()
     }
 
     /// What was sent last compares with nothing any more: what it came in need not be kept.
@@ -244,12 +375,14 @@ impl UnderWay {
             Some(_) => drop(place.and_then(|place| self.watched.remove(place))),
             None => {}
         }
-        if let Some(commits) = self.commits.remove(&number) {
-            if !rests && self.commits_later.is_none() {
-                self.commits_later = Some(commits);
-            } else {
-                self.committed += 1;
-            }
+        let Some(commits) = self.commits.remove(&number) else { return };
+        if rests {
+            self.committed += 1;
+        } else if self.commits_later.len() < MAX_LATER {
+            self.commits_later.push(commits);
+        } else {
+            self.commits_later.iter().take(1).for_each(CommitsDdl::anything);
+            self.committed += 1;
         }
     }
 
@@ -291,9 +424,8 @@ impl UnderWay {
 
     /// Nothing is under way: what was to be committed is, and another catalog than that in use is let go.
     pub(crate) fn rests(&mut self, catalog: &Arc<Catalog>) {
-        if self.commits_later.take().is_some() {
-            self.committed += 1;
-        }
+        self.committed += u64::try_from(self.commits_later.len()).unwrap_or(u64::MAX);
+        self.commits_later.clear();
         if self.watched.is_empty() && self.catalog.as_ref().is_some_and(|own| !Arc::ptr_eq(&**own, catalog)) {
             self.catalog = None;
         }
@@ -312,8 +444,7 @@ impl UnderWay {
     }
 
     fn own_commits(&self) -> usize {
-        let besides = [&self.commits_more, &self.commits_later];
-        self.commits.len() + besides.iter().filter(|some| some.is_some()).count()
+        self.commits.len() + usize::from(self.commits_more.is_some()) + self.commits_later.len()
     }
 
     /// Whether another session of the gate may have committed DDL since a statement under way was sent.
@@ -321,7 +452,12 @@ impl UnderWay {
         let by_others = |watched: &Watched| {
             ddl.epoch.wrapping_sub(watched.epoch) != self.committed.wrapping_sub(watched.own)
         };
-        ddl.committing > self.own_commits() || self.watched.iter().any(by_others)
+        self.others_commit(ddl) || self.watched.iter().any(by_others)
+    }
+
+    /// Whether another session of the gate may commit DDL at any time.
+    pub(crate) fn others_commit(&self, ddl: Ddl) -> bool {
+        ddl.committing > self.own_commits()
     }
 
     /// What is under way and stores something.
@@ -343,6 +479,15 @@ impl UnderWay {
     }
 }
 
+/// What another session does that must not be done beside a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clash {
+    /// It runs what the statement would change.
+    IsUsed,
+    /// It changes what the statement would run, and has not committed that.
+    IsChanged,
+}
+
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their
 /// locks, a view that has none beneath it among them, functions that are compiled when they are first called; of DDL and utilities, whatever has its names then.
 fn may_change(facts: &Facts) -> bool {
@@ -353,6 +498,6 @@ fn may_change(facts: &Facts) -> bool {
 }
 
 /// Whether a statement changes what other sessions' names mean, as far as it is understood.
-fn makes_for_others(facts: &Facts) -> bool {
+pub(crate) fn makes_for_others(facts: &Facts) -> bool {
     facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)
 }

@@ -11,6 +11,8 @@ use stepgate_store::{DeskError, End, LogError};
 use stepgate_types::{Action, Limit, RequestId, SqlState, Timestamp, rows_in_words};
 use stepgate_wire::Problem;
 
+use crate::overtaken::Clash;
+
 /// The NOTICE of a held statement (DESIGN §8); `digits`: what the person types into their device, if they have one.
 pub(crate) fn held(
     request: RequestId,
@@ -332,6 +334,28 @@ pub(crate) fn held_too_long(request: RequestId, limit: Duration) -> Problem {
 pub(crate) fn catalog_unknown() -> Problem {
     Problem::error(SqlState::CONNECTION_FAILURE, "the catalog of this database cannot be read now")
         .with_hint("Send the statement again in a moment.")
+}
+
+/// The ERROR of a statement that cannot run beside what another session does: what was begun could not be taken back.
+pub(crate) fn clash(clash: Clash) -> Problem {
+    match clash {
+        Clash::IsUsed => Problem::error(
+            SqlState::OBJECT_IN_USE,
+            "what this changes is in use by a statement under way",
+        )
+        .with_detail(
+            "That runs somebody's code, or does more than its reply says, which could not be taken back.",
+        )
+        .with_hint("Send the statement again once that one has ended."),
+        Clash::IsChanged => Problem::error(
+            SqlState::OBJECT_IN_USE,
+            "another session is changing what this statement runs",
+        )
+        .with_detail(
+            "It runs somebody's code, or does more than its reply says, by what is there once it gets to it.",
+        )
+        .with_hint("Send the statement again once that transaction has ended."),
+    }
 }
 
 /// The ERROR of a copy of labelled data that is more than the gate can keep in mind.

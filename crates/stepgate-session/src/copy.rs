@@ -69,7 +69,7 @@ impl Session {
         // Where it stands, for as long as it matters.
         if self.expect.iter().any(|entry| entry.owed.copies_in() > 0) {
             let segment = self.segment;
-            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment });
+            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment, ddl: self.ddl });
         }
     }
 

@@ -165,4 +165,6 @@ impl Owed {
 pub(crate) struct Entry {
     pub(crate) owed: Owed,
     pub(crate) segment: u64,
+    /// How often DDL of the database's sessions had been committed when it was sent.
+    pub(crate) ddl: u64,
 }

@@ -362,6 +362,31 @@ impl Session {
         }
     }
 
+    /// Others may have changed for a while what names mean: of what the server parses, or looks at anew, meanwhile, nobody can
+    /// tell by which names that was. `changed` says so of a text, since DDL had been committed so often.
+    pub fn doubt_parsed(&mut self, changed: impl Fn(&Bytes, u64) -> bool) {
+        let mut doubted = Vec::new();
+        for entry in &mut self.expect {
+            match &mut entry.owed {
+                Owed::Parse { statement, .. } if changed(&statement.sql, entry.ddl) => {
+                    registry::also_means(statement, &opaque_facts());
+                }
+                Owed::Describe { statement: Some(name), .. } => doubted.push((name.clone(), entry.ddl)),
+                _ => {}
+            }
+        }
+        for (name, ddl) in doubted {
+            let sql = match self.registry.last_known(&name) {
+                Meaning::Known(statement) => statement.sql.clone(),
+                Meaning::Sql(sql, _) => sql,
+                Meaning::Opaque => continue,
+            };
+            if changed(&sql, ddl) {
+                self.may_mean(&name, &opaque_facts());
+            }
+        }
+    }
+
     /// The newest unanswered Parse of this name.
     fn newest_parse(&self, name: &Bytes) -> Option<usize> {
         self.expect

@@ -182,6 +182,8 @@ pub struct Session {
     pub(crate) expect: VecDeque<Entry>,
     /// What is known of that, and of what was outstanding since there was last nothing.
     pub(crate) owed_bytes: usize,
+    /// How often DDL of the database's sessions has been committed.
+    pub(crate) ddl: u64,
     pub(crate) segment: u64,
     /// Something of the current segment has been sent.
     pub(crate) segment_begun: bool,
@@ -275,6 +277,7 @@ impl Session {
             registry: Registry::default(),
             expect: VecDeque::new(),
             owed_bytes: 0,
+            ddl: 0,
             looked: false,
             segment: 0,
             segment_begun: false,
@@ -444,6 +447,13 @@ impl Session {
         self.park.has(number) || self.expect.iter().any(owed) || self.registry.has_portal_of(number)
     }
 
+    /// Whether a transaction was begun by a statement and is open, by the server's last word or since it was sent; whether what
+    /// ends it is on its way is not looked at.
+    #[must_use]
+    pub const fn is_in_block(&self) -> bool {
+        self.isolation.is_open(self.status)
+    }
+
     /// Whether nothing of what was let through before can still run: every reply has come, no transaction is open, nor what
     /// becomes one at its Sync, and nothing waits to be sent.
     #[must_use]
@@ -480,6 +490,11 @@ impl Session {
         let nothing_came = self.inbox.is_empty() && self.park.is_empty() && !self.segment_begun;
         let rests = self.expect.is_empty() && nothing_came && matches!(self.gate, Gate::Open);
         rests.then_some(self.status)
+    }
+
+    /// Takes note of how often DDL of the database's sessions has been committed.
+    pub const fn set_ddl(&mut self, committed: u64) {
+        self.ddl = committed;
     }
 
     /// Takes what tables hold of labelled columns now.
@@ -554,7 +569,7 @@ impl Session {
         self.segment_prepares = ends || (self.segment_prepares && owed.only_prepares());
         self.owed_bytes = if self.expect.is_empty() { 0 } else { self.owed_bytes };
         self.owed_bytes = self.owed_bytes.saturating_add(owed.bytes());
-        self.expect.push_back(Entry { owed, segment: self.segment });
+        self.expect.push_back(Entry { owed, segment: self.segment, ddl: self.ddl });
     }
 
     pub(crate) fn take_subject(&mut self) -> Option<Subject> {

@@ -88,7 +88,14 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
-        self.poison(&subject.frame, problem);
+        match &problem.hint {
+            // As any ERROR, it ends what the transaction may do.
+            Some(hint) if self.isolation.is_open(self.status) => {
+                let hint = format!("{hint} The transaction has failed: send ROLLBACK first.");
+                self.poison(&subject.frame, &problem.clone().with_hint(hint));
+            }
+            _ => self.poison(&subject.frame, problem),
+        }
         self.advance();
     }
 
@@ -242,7 +249,7 @@ impl Session {
         if alone && !self.segment_begun {
             // Resets the server's idle timers; outside a segment a Sync does nothing else.
             self.server.sync();
-            self.expect.push_back(Entry { owed: Owed::OwnSync, segment: self.segment });
+            self.expect.push_back(Entry { owed: Owed::OwnSync, segment: self.segment, ddl: self.ddl });
         }
     }
 }

@@ -34,6 +34,7 @@ mod stack;
 mod statement;
 mod steps;
 mod taint;
+mod touched;
 mod values;
 mod walk;
 
@@ -58,4 +59,5 @@ pub use scan::Scan;
 pub use session::{RunsAs, SessionState};
 pub use steps::{SetTo, Step, steps};
 pub use taint::{Flow, TEMPORARY, Taints, TooMany};
+pub use touched::{Changes, Mentioned, Touched};
 pub use values::{NoValues, StatementValues, Values, Written};

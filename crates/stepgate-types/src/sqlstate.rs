@@ -27,6 +27,8 @@ impl SqlState {
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
     /// `ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`.
     pub const NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
+    /// Somebody else uses it.
+    pub const OBJECT_IN_USE: Self = Self("55006");
     /// `42704` undefined_object: a setting that does not exist.
     pub const UNDEFINED_OBJECT: Self = Self("42704");
     /// `53200` out_of_memory: there is no room for a large message now.

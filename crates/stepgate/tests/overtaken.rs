@@ -555,3 +555,89 @@ fn a_session_whose_reply_waits_for_the_catalog_hears_that_it_is_ended_or_its_cli
         until("its place", SOON, || !of_eve()).unwrap();
     }
 }
+
+/// Two sessions of the gate, of which one can give tables other names, and the names they start with.
+fn world_of_names() -> World {
+    let mut world = World::not_serving(support::waiting);
+    let ddl = "create schema mine authorization stepgate_analyst; \
+               create table mine.customers (id int, ssn text); insert into mine.customers values (1, 'harmless'); \
+               alter table mine.customers owner to stepgate_analyst; \
+               create table mine.loot (x text); alter table mine.loot owner to stepgate_analyst;";
+    world.cluster.load("shop", ddl).unwrap();
+    world.gate.serve().unwrap();
+    world
+}
+
+const AWAY: &str = "alter table mine.customers rename to away;";
+const BACK: &str = "alter table mine.away rename to customers;";
+
+/// Neither the catalog before nor the one after tells what it was in between.
+#[test]
+fn names_that_are_changed_and_changed_back_under_a_waiting_statement_show_nothing() {
+    let world = world_of_names();
+    let eve = world.person("eve", "analysts");
+    let all = "select string_agg(ssn || '', ' '), (select count(*) from pg_sleep(1)) from customers";
+    for (sends, reads) in [
+        (format!("{all};"), None),
+        (format!("prepare p as {all};"), None),
+        (format!("begin; declare c cursor for {all};"), None),
+        ("insert into mine.loot select ssn || '' from customers;".to_owned(), Some("select x from mine.loot;")),
+    ] {
+        let (mut psql, mut other) = (world.psql(&world.dana()), world.psql(&eve));
+        assert!(psql.run("set search_path = mine, public;").unwrap().is_ok());
+        assert!(psql.run("select ssn from customers;").unwrap().is_ok());
+        assert!(other.run("begin;").unwrap().is_ok());
+        assert!(other.run(AWAY).unwrap().is_ok());
+        psql.send(&sends).unwrap();
+        waits_for_lock(&world);
+        assert!(other.run("commit;").unwrap().is_ok());
+        assert!(other.run(BACK).unwrap().is_ok());
+        let lines = psql.ended(SOON).unwrap().join("\n");
+        assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{sends}: {lines}");
+        assert!(!lines.contains("901-00-"), "{lines}");
+        if let Some(reads) = reads {
+            let mut psql = world.psql(&eve);
+            psql.send(reads).unwrap();
+            support::held(&mut psql);
+        }
+    }
+}
+
+/// The server finds the names of a Parse when it gets there, and has no reason to look again.
+#[test]
+fn names_changed_while_a_statement_is_parsed_are_not_what_it_is_bound_by() {
+    let (world, runtime) = (world_of_names(), runtime());
+    let eve = world.person("eve", "analysts");
+    let named = b"s\0select string_agg(ssn || '', ' ') from customers\0\0\0";
+    let mut other = world.psql(&world.dana());
+    for (early, late) in [
+        (Vec::new(), frame(b'P', named)),
+        // It looks anew, too, when the statement is described.
+        ([frame(b'P', named), sync()].concat(), frame(b'D', b"Ss\0")),
+    ] {
+        let mut session = runtime.block_on(session(&config(&world, &eve))).unwrap();
+        for text in ["set search_path = mine, public", "select ssn from customers"] {
+            send(&runtime, &mut session, &query(text));
+            assert!(error(&until_tag(&runtime, &mut session, b'Z')).is_none());
+        }
+        if !early.is_empty() {
+            send(&runtime, &mut session, &early);
+            assert!(error(&until_tag(&runtime, &mut session, b'Z')).is_none());
+            // The server has reason to look at it anew.
+            assert!(other.run("alter table mine.customers add column more int;").unwrap().is_ok());
+            assert!(other.run("alter table mine.customers drop column more;").unwrap().is_ok());
+        }
+        send(&runtime, &mut session, &[query("select pg_sleep(1)"), late, sync()].concat());
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(other.run(AWAY).unwrap().is_ok());
+        until_tag(&runtime, &mut session, b'Z');
+        assert!(error(&until_tag(&runtime, &mut session, b'Z')).is_none());
+        assert!(other.run(BACK).unwrap().is_ok());
+        let bind = [frame(b'B', b"\0s\0\0\0\0\0\0\0"), frame(b'E', b"\0\0\0\0\0"), sync()].concat();
+        send(&runtime, &mut session, &bind);
+        let replies = until_tag(&runtime, &mut session, b'Z');
+        let (state, message) = error(&replies).unwrap();
+        assert!(state == "42501" && message.contains("denied"), "{state} {message}");
+        assert!(replies.iter().all(|(tag, _)| *tag != b'D'), "{replies:?}");
+    }
+}

@@ -269,6 +269,8 @@ fn a_function_replaced_under_an_open_cursor_is_judged_before_it_is_fetched_from(
     }
 }
 
+/// What a function does cannot be taken back by keeping the reply from the client: through the gate it is not replaced
+/// meanwhile.
 #[test]
 fn a_function_replaced_while_what_calls_it_runs_shows_nothing() {
     let world = world(LATE);
@@ -281,17 +283,47 @@ fn a_function_replaced_while_what_calls_it_runs_shows_nothing() {
         // Reads no relation by itself.
         (String::new(), "select case when pg_sleep(2) is null then 'x' else late(1) end;".to_owned()),
     ] {
-        let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
-        passes(&mut other, &restored());
-        passes(&mut psql, "select late(id) from products limit 1;");
-        if !before.is_empty() {
-            passes(&mut psql, &before);
+        for beside in [false, true] {
+            let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
+            passes(&mut other, &restored());
+            passes(&mut psql, "select late(id) from products limit 1;");
+            if !before.is_empty() {
+                passes(&mut psql, &before);
+            }
+            psql.send(&runs).unwrap();
+            is_active(&world, "wait_event = 'PgSleep'");
+            if beside {
+                world.cluster.load("shop", REPLACE).unwrap();
+                is_cut_off(&mut psql);
+                continue;
+            }
+            let refused = other.run(REPLACE).unwrap();
+            assert!(refused.text().contains("what this changes is in use by a statement under way"), "{}", refused.text());
+            let reply = psql.finish(SOON).unwrap();
+            assert!(reply.is_ok() && !reply.text().contains("901-00-"), "{}", reply.text());
+            passes(&mut other, REPLACE);
+            passes(&mut other, &restored());
         }
-        psql.send(&runs).unwrap();
-        is_active(&world, "wait_event = 'PgSleep'");
-        passes(&mut other, REPLACE);
-        is_cut_off(&mut psql);
     }
+}
+
+/// Withholding its reply would not take back what it has sent to whoever listens.
+#[test]
+fn a_function_that_another_transaction_replaces_is_not_called_before_that_has_ended() {
+    let world = world(LATE);
+    let dana = world.dana();
+    let eve = world.person("eve", "analysts");
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
+    passes(&mut psql, "select late(id) from products limit 1;");
+    passes(&mut other, "begin;");
+    passes(&mut other, "lock table products;");
+    passes(&mut other, REPLACE);
+    let refused = psql.run("select late(id) from products;").unwrap();
+    assert!(refused.text().contains("another session is changing what this statement runs"), "{}", refused.text());
+    // What has nothing to do with it goes on.
+    passes(&mut psql, "select count(*) from customers;");
+    passes(&mut other, "rollback;");
+    passes(&mut psql, "select late(id) from products limit 1;");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_record::{Completed, Event, KeySource, Refusal};
-use stepgate_session::{Action, Ending, Meter, Pending, Unflagged};
+use stepgate_session::{Action, Ending, GoesOn, Meter, Pending, Unflagged};
 use stepgate_sql::Facts;
 use stepgate_store::{End, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::{Drive, Goodbye, State};
-use crate::database::{Ddl, View};
+use crate::database::{Ddl, View, act};
 use crate::judge::Verdict;
-use crate::overtaken::Judged;
+use crate::overtaken::{Clash, Judged, makes_for_others};
 use crate::{CancelNotice, refusal};
 
 /// Whoever sends unknown names has the server asked about its catalog at most so often.
@@ -182,7 +182,7 @@ impl Drive {
             state.outside = decides;
         }
         let doubtful = pending.facts.iter().any(|facts| !facts.reasons.is_empty());
-        if doubtful || self.judge.database.is_behind() {
+        if doubtful || self.judge.database.is_behind() || self.clash(state, &pending).is_some() {
             return Some(pending);
         }
         let (names, _) = self.session.resolves_by();
@@ -232,7 +232,10 @@ impl Drive {
         seen: bool,
     ) {
         let behind = !seen && self.judge.database.is_behind();
-        let verdict = if behind && pending.facts.iter().any(has_names) {
+        let clash = self.clash(state, &pending);
+        let verdict = if let Some(clash) = clash {
+            self.judge.fail(&pending, Refusal::CatalogUnknown, refusal::clash(clash)).await
+        } else if behind && pending.facts.iter().any(has_names) {
             // What is known of them was true before somebody changed it.
             self.judge.fail(&pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await
         } else {
@@ -241,6 +244,22 @@ impl Drive {
         state.now = Instant::now();
         state.pending = Some(pending);
         self.obey_unless_called_off(state, verdict, ddl).await;
+    }
+
+    /// What another session does that must not be done beside this.
+    fn clash(&mut self, state: &State, pending: &Pending) -> Option<Clash> {
+        let facts = &pending.facts;
+        if !act(facts) && !facts.iter().any(makes_for_others) {
+            return None;
+        }
+        let refers = |facts: &Facts| facts.kind == Kind::Execute;
+        let goes_on = facts.iter().any(refers).then(|| self.session.goes_on(&pending.sql)).flatten();
+        let sql = match &goes_on {
+            Some(GoesOn::Prepared(sql)) => sql,
+            _ => &pending.sql,
+        };
+        let database = &self.judge.database;
+        state.under_way.would_clash(database, facts, sql, self.session.resolves_by().1)
     }
 
     /// Whether a statement names a relation or column that the catalog in use does not have, or, where something was
@@ -290,9 +309,13 @@ impl Drive {
                     let refers = pending.facts.iter().any(refers);
                     let goes_on = refers.then(|| self.session.goes_on(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
-                    let by = Judged { goes_on, state: names, catalog, ddl, now: state.now };
+                    let in_block = self.session.is_in_block();
+                    let by = Judged { goes_on, state: names, catalog, ddl, now: state.now, in_block };
                     let anew = self.session.begins_anew();
                     state.under_way.sends(pending, by, &self.judge.database, anew);
+                    if state.under_way.clashes(&self.judge.database, self.session.resolves_by().1) {
+                        return self.end(state, &refusal::overtaken(), "overtaken");
+                    }
                 }
                 self.learn(state);
                 if self.session.stores(stored).is_err() {

@@ -191,6 +191,12 @@ impl Drive {
                 Err(error) => failed = Some(error),
             }
         }
+        for watched in state.under_way.was_between(&self.judge.database, &view.catalog) {
+            overtaken = true;
+            if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
+                failed = Some(error);
+            }
+        }
         if let Some(error) = failed {
             return self.log_failed(state, &error);
         }

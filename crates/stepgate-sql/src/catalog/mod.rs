@@ -306,6 +306,44 @@ impl Catalog {
         schemas.flat_map(|(_, relations)| relations.keys()).any(meant)
     }
 
+    /// All relations of that name, in whatever schema.
+    pub(crate) fn of_name(&self, name: &str) -> impl Iterator<Item = RelationIndex> {
+        self.by_name.values().filter_map(|relations| relations.get(name)).copied()
+    }
+
+    /// The names of what may go with these relations where DROP cascades: views upon them, and functions that are seen
+    /// through, which may take their rows. `None`: more than `most`.
+    pub(crate) fn dropped_with(&self, mut gone: Vec<RelationIndex>, most: usize) -> Option<Vec<&str>> {
+        let is_known =
+            |(_, routine): &(String, Arc<Routine>)| routine.code.as_ref().is_some_and(|it| !it.is_empty());
+        let functions = self.routines.iter().filter(|(_, all)| all.iter().any(is_known));
+        let mut names: Vec<&str> =
+            functions.map(|(name, _)| name.as_str()).take(most.saturating_add(1)).collect();
+        loop {
+            let upon = |view: &Relation| {
+                let is_gone = |of: &RelationIndex| gone.contains(of);
+                view.views.as_ref().is_none_or(|views| views.iter().any(is_gone))
+                    || view.reads_relations.iter().any(is_gone)
+            };
+            let is_upon = |(at, it): &(RelationIndex, &Relation)| {
+                matches!(it.kind, RelationKind::View | RelationKind::MaterialisedView)
+                    && !it.is_system()
+                    && !gone.contains(at)
+                    && upon(it)
+            };
+            let found: Vec<_> = self.relations.iter().enumerate().filter(is_upon).take(most).collect();
+            if names.len() > most || gone.len() > most {
+                return None;
+            }
+            if found.is_empty() {
+                return Some(names);
+            }
+            names.extend(found.iter().map(|(_, view)| view.name.0.name.as_str()));
+            let found: Vec<RelationIndex> = found.into_iter().map(|(at, _)| at).collect();
+            gone.extend(found);
+        }
+    }
+
     /// The base relations that views of that name are made of.
     pub(crate) fn beneath_views(&self, name: &str) -> impl Iterator<Item = RelationName> {
         let named = self.by_name.values().filter_map(move |relations| relations.get(name));
