@@ -24,6 +24,7 @@ use std::sync::Arc;
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
+use crate::encoding::ClientEncoding;
 use crate::lexer::Numbers;
 use crate::predicate::Pair;
 
@@ -62,6 +63,8 @@ pub struct Catalog {
     schemas: BTreeSet<(String, String)>,
     /// `server_version_num`; 0 where it is not known.
     version: u32,
+    /// The server's encoding is SQL_ASCII: it takes the bytes of a text as they come, whatever the client calls them.
+    converts_nothing: bool,
     /// No transaction of a smaller number was under way (`pg_snapshot_xmin`): all that it wrote is in here, or never will be.
     since: Option<u64>,
     /// All functions, by name.
@@ -249,6 +252,15 @@ impl Catalog {
         depends.iter().try_for_each(|(on, _)| has_same_names(*on))?;
         has_same_names(at)?;
         (known.version == definition.version && !known.text.is_empty()).then(|| Arc::clone(&known.text))
+    }
+
+    /// In which encoding a client's text is read that says it is in that one. Where the server converts none, the same bytes
+    /// are the same name, and names are known here as UTF-8.
+    pub(crate) const fn encoding_of(&self, said: ClientEncoding) -> ClientEncoding {
+        match said {
+            ClientEncoding::SingleByte(_) if self.converts_nothing => ClientEncoding::Utf8,
+            said => said,
+        }
     }
 
     /// How the server writes numbers.

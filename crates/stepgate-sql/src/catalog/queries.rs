@@ -207,7 +207,10 @@ pub(super) const FUNCTIONS_VERSION: &str = functions_version!();
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
-    CatalogQuery { name: "server", sql: "select pg_catalog.current_setting('server_version_num')" },
+    CatalogQuery {
+        name: "server",
+        sql: "select pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_encoding')",
+    },
     CatalogQuery {
         name: "relations",
         // ANALYZE and CREATE INDEX count what their own transaction sees, and no ROLLBACK takes that back: where the
