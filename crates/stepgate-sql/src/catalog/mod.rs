@@ -26,6 +26,7 @@ use stepgate_types::{ColumnName, RelationName};
 use crate::builtin;
 use crate::encoding::ClientEncoding;
 use crate::lexer::Numbers;
+use crate::marker;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
@@ -266,6 +267,11 @@ impl Catalog {
     /// How the server writes numbers.
     pub(crate) const fn numbers(&self) -> Numbers {
         if self.version >= 160_000 { Numbers::Any } else { Numbers::Decimal }
+    }
+
+    /// Whether a construct of the grammar is one to the server, whose name may else be somebody's.
+    pub(crate) fn has_construct(&self, name: &str) -> bool {
+        marker::since(name).is_none_or(|since| self.version >= since)
     }
 
     /// Whether `system_user` is a word of the grammar.
