@@ -201,6 +201,28 @@ fn functions_and_columns_named_as_constructs_of_newer_servers_are_seen() {
 }
 
 #[test]
+fn what_an_aggregate_is_given_is_made_of_the_types_that_it_says() {
+    let (cluster, _) = shop();
+    let ddl = "create aggregate gathers(known) (sfunc = pg_catalog.textcat, stype = text, initcond = '');
+        create aggregate lists(int) (sfunc = pg_catalog.trim_array, stype = known[], initcond = '{AAA}');
+        create aggregate free(text) (sfunc = pg_catalog.textcat, stype = text, initcond = '')";
+    cluster.load("shop", ddl).expect("aggregates");
+    cluster.psql("shop", "update people set email = 'CCC'").expect("an address");
+    for attack in ["select gathers(lower('BBB'))", "select lists(0)"] {
+        let failed = cluster.psql("shop", attack).expect_err(attack).to_string();
+        assert!(failed.contains("known_check"), "{attack}: {failed}");
+    }
+    let cases = [
+        ("select gathers(lower('x'))", "people.email"),
+        ("select gathers(note) from plain", "people.email"),
+        ("select lists(0)", "people.email"),
+        ("select lists(id) over (order by id) from plain", "people.email"),
+        ("select free(note) from plain", ""),
+    ];
+    check(&cases, &snapshot(&cluster, "shop"));
+}
+
+#[test]
 fn a_domains_default_goes_with_a_column_into_a_table_that_a_query_makes() {
     let (cluster, catalog) = shop();
     let script = "create temp table made as select id, t from notes where false; insert into made (id) values (1) returning t";
