@@ -44,7 +44,9 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
     let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
-    stack::with_room(sql, || read(sql, context), is_too_deep).unwrap_or_else(|code| {
+    let text = catalog.encoding_of(session.encoding).text(sql).ok_or("encoding");
+    let facts = text.and_then(|text| stack::with_room(sql, || read(&text, context), is_too_deep));
+    facts.unwrap_or_else(|code| {
         vec![Facts { parsing_reads: catalog.checks_literals(), ..Facts::unreadable(code) }]
     })
 }
@@ -57,25 +59,26 @@ fn is_too_deep(read: &Result<Vec<Facts>, Unreadable>) -> bool {
     }
 }
 
-/// The facts of each statement of a function's body; one that is unknown if it cannot be read.
+/// The facts of each statement of a function's body; one that is unknown if it cannot be read. It is the server's text, in
+/// whatever encoding the client writes its own.
 pub(crate) fn body(text: &str, context: Context<'_>) -> Vec<Facts> {
-    read(text.as_bytes(), context).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+    read(text, context).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }
 
-fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
+fn read(text: &str, context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     let Context { budget, catalog, session, .. } = context;
-    let text = session.encoding.text(sql).ok_or("encoding")?;
+    // The server reads bodies by it too, when they run.
     if !session.standard_conforming_strings {
         return Err("standard-conforming-strings");
     }
-    let all_tokens = lexer::tokens(&text, catalog.numbers())?;
-    let tree = grammar::Tree::parse(&text)?;
+    let all_tokens = lexer::tokens(text, catalog.numbers())?;
+    let tree = grammar::Tree::parse(text)?;
     let mut all: Vec<Facts> = Vec::new();
     // Names do not mean what the catalog says; and there may be others than it has.
     let (mut moved, mut changed) = (session.moved, session.moved);
     // What one statement stores, the next may read.
     let mut session = Cow::Borrowed(session);
-    let mut lines = Lines { text: &text, at: 0, line: 1 };
+    let mut lines = Lines { text, at: 0, line: 1 };
     for (tokens, command) in paired(&all_tokens, &tree.commands())? {
         if !budget.spend(1) {
             return Err("too-complex");

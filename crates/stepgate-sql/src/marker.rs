@@ -41,6 +41,17 @@ pub(crate) fn named(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
 }
 
+/// The version of the server from which on a name is one of the grammar's own: to those before, `name(…)` calls a function of
+/// that name, or casts to a type. None: to all that there are it is grammar.
+pub(crate) fn since(name: &str) -> Option<u32> {
+    match name {
+        "json_array" | "json_arrayagg" | "json_object" | "json_objectagg" => Some(160_000),
+        "json" | "json_exists" | "json_query" | "json_scalar" | "json_serialize" | "json_table"
+        | "json_value" => Some(170_000),
+        _ => None,
+    }
+}
+
 /// Operators that sqlparser knows before ANY and ALL. `a @@ ANY (b)` is said as `a = ANY (@@(b))`, its name marked.
 pub(crate) fn may_precede_any(operator: &str) -> bool {
     matches!(

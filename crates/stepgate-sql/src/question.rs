@@ -73,8 +73,8 @@ impl Question {
         {
             return None;
         }
-        let text = std::str::from_utf8(sql).ok()?;
-        let tree = Tree::parse(text).ok()?;
+        let text = catalog.encoding_of(session.encoding).text(sql)?;
+        let tree = Tree::parse(&text).ok()?;
         // The binding panics on nodes that it does not know.
         catch_unwind(AssertUnwindSafe(|| {
             let commands = tree.commands();

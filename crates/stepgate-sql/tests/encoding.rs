@@ -1,5 +1,10 @@
 //! Single-byte encodings are read as PostgreSQL converts them.
 
+#![allow(clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use common::{columns, session, snapshot};
 use stepgate_sql::{ClientEncoding, SessionState, analyze};
 use stepgate_testkit::Cluster;
 use stepgate_types::Certainty;
@@ -112,4 +117,71 @@ fn setting_an_encoding_is_understood_where_it_can_be_read() {
         let facts = analyze(sql.as_bytes(), &catalog, &session);
         assert_eq!(facts[0].certainty == Certainty::Exact, known, "{sql}");
     }
+}
+
+/// Two tables whose names, in a body, are told apart by letters that LATIN1 writes otherwise than UTF-8.
+const BODIES: &str = r#"
+    create table customers (ssn text);
+    insert into customers values ('123-45-6789');
+    create table dummy (ssn text);
+    insert into dummy values ('none');
+    create table log (ssn text);
+    create function asked() returns text language sql
+      as $$ select "é".ssn || '' from customers U&"\00e9", dummy U&"\00c3\00a9" $$;
+    create function bound() returns text language sql
+      return (select "é".ssn || '' from customers U&"\00e9", dummy U&"\00c3\00a9");
+    create domain checked as text check (value <> asked());
+    create view seen as select asked() as ssn;
+    create table fires (a int);
+    create function told() returns trigger language plpgsql as $$ begin
+      insert into log select "é".ssn || '' from customers U&"\00e9", dummy U&"\00c3\00a9"; return new; end $$;
+    create trigger told after insert on fires for each row execute function told();
+"#;
+
+#[test]
+fn bodies_are_read_as_the_server_has_them_whatever_encoding_the_client_writes() {
+    let cluster = Cluster::start().unwrap();
+    cluster.create_database("shop").unwrap();
+    cluster.load("shop", BODIES).unwrap();
+    let catalog = snapshot(&cluster, "shop");
+    for encoding in ["UTF8", "LATIN1", "WIN1252", "SQL_ASCII", "SJIS"] {
+        let session = SessionState { encoding: ClientEncoding::named(encoding), ..session() };
+        for sql in [
+            "select asked()",
+            "select bound()",
+            "select 'x'::checked",
+            "select ssn from seen",
+            "insert into fires values (1)",
+        ] {
+            let read = columns(&analyze(sql.as_bytes(), &catalog, &session)[0]);
+            assert!(read.contains_key("public.customers.ssn"), "{encoding}: {sql}: {read:?}");
+        }
+        let mut psql = cluster.psql_command("shop");
+        let shown = psql.env("PGCLIENTENCODING", encoding).args(["-c", "select asked()"]).output().unwrap();
+        assert_eq!(shown.stdout, b"123-45-6789\n", "{encoding}");
+    }
+}
+
+/// A server whose encoding is SQL_ASCII takes the bytes of a name as they come.
+#[test]
+fn a_server_that_converts_nothing_finds_names_by_their_bytes() {
+    let cluster = Cluster::start().unwrap();
+    let make = "create database shop encoding 'SQL_ASCII' locale 'C' template template0";
+    cluster.psql("postgres", make).unwrap();
+    let names = r#"create table customers (ssn text);
+                   insert into customers values ('123-45-6789');
+                   create view "é" as select ssn from customers;
+                   create table "Ã©" (ssn text)"#;
+    cluster.load("shop", names).unwrap();
+    let catalog = snapshot(&cluster, "shop");
+    let session = SessionState { encoding: ClientEncoding::named("LATIN1"), ..session() };
+    let sql = "select ssn from \"é\"";
+    let read = columns(&analyze(sql.as_bytes(), &catalog, &session)[0]);
+    assert!(read.contains_key("public.customers.ssn"), "{read:?}");
+    // By its bytes it is no name that the catalog could have.
+    let facts = analyze(b"select ssn from \"\xe9\"", &catalog, &session);
+    assert_eq!(facts[0].certainty, Certainty::Unknown);
+    let mut psql = cluster.psql_command("shop");
+    let shown = psql.env("PGCLIENTENCODING", "LATIN1").args(["-c", sql]).output().unwrap();
+    assert_eq!(shown.stdout, b"123-45-6789\n", "{shown:?}");
 }

@@ -126,9 +126,11 @@ fn routines<'a>(
             code
         });
         let code = match aggregates.get(oid) {
+            // What it is given is made of its own types, whatever its functions take.
             Some(functions) => functions
                 .iter()
                 .map(|function| by_oid.get(function).and_then(|it| it.code.as_deref()))
+                .chain([Some(on_literal.as_slice())])
                 .collect::<Option<Vec<_>>>()
                 .map(|code| code.concat()),
             None => code,

@@ -10,6 +10,7 @@ use super::functions::Functions;
 use super::relation::{Action, Column, Name, Referred, Unique};
 use super::routine::{Body, Gathered};
 use crate::builtin;
+use crate::encoding::ClientEncoding;
 
 use super::{
     Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, columns, view,
@@ -111,9 +112,10 @@ impl Loader {
     }
 
     fn server(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        for row in answers.rows::<1>("server")? {
-            let [version] = row?;
+        for row in answers.rows::<2>("server")? {
+            let [version, encoding] = row?;
             self.catalog.version = number(version, "server")?;
+            self.catalog.converts_nothing = ClientEncoding::named(encoding) == ClientEncoding::Ascii;
         }
         Ok(())
     }

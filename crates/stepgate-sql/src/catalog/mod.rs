@@ -24,7 +24,9 @@ use std::sync::Arc;
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
+use crate::encoding::ClientEncoding;
 use crate::lexer::Numbers;
+use crate::marker;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
@@ -62,6 +64,8 @@ pub struct Catalog {
     schemas: BTreeSet<(String, String)>,
     /// `server_version_num`; 0 where it is not known.
     version: u32,
+    /// The server's encoding is SQL_ASCII: it takes the bytes of a text as they come, whatever the client calls them.
+    converts_nothing: bool,
     /// No transaction of a smaller number was under way (`pg_snapshot_xmin`): all that it wrote is in here, or never will be.
     since: Option<u64>,
     /// All functions, by name.
@@ -251,9 +255,23 @@ impl Catalog {
         (known.version == definition.version && !known.text.is_empty()).then(|| Arc::clone(&known.text))
     }
 
+    /// In which encoding a client's text is read that says it is in that one. Where the server converts none, the same bytes
+    /// are the same name, and names are known here as UTF-8.
+    pub(crate) const fn encoding_of(&self, said: ClientEncoding) -> ClientEncoding {
+        match said {
+            ClientEncoding::SingleByte(_) if self.converts_nothing => ClientEncoding::Utf8,
+            said => said,
+        }
+    }
+
     /// How the server writes numbers.
     pub(crate) const fn numbers(&self) -> Numbers {
         if self.version >= 160_000 { Numbers::Any } else { Numbers::Decimal }
+    }
+
+    /// Whether a construct of the grammar is one to the server, whose name may else be somebody's.
+    pub(crate) fn has_construct(&self, name: &str) -> bool {
+        marker::since(name).is_none_or(|since| self.version >= since)
     }
 
     /// Whether `system_user` is a word of the grammar.

@@ -207,7 +207,10 @@ pub(super) const FUNCTIONS_VERSION: &str = functions_version!();
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
-    CatalogQuery { name: "server", sql: "select pg_catalog.current_setting('server_version_num')" },
+    CatalogQuery {
+        name: "server",
+        sql: "select pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_encoding')",
+    },
     CatalogQuery {
         name: "relations",
         // ANALYZE and CREATE INDEX count what their own transaction sees, and no ROLLBACK takes that back: where the
@@ -484,8 +487,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // Routines outside pg_catalog. A body is given where it can be read: SQL, with no settings but search_path; as
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
-        // call evaluates besides: defaults of arguments, and by their types the checks of domains. Of `computing` none is
-        // needed.
+        // call evaluates besides: defaults of arguments, and by their types (an aggregate has those of its states, too) the
+        // checks of domains. Of `computing` none is needed.
         name: "routines",
         sql: concat!(
             "with ",
@@ -499,7 +502,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
-              pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]), ',') \
+              pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]) \
+              || array(select t.type from pg_catalog.pg_aggregate a cross join lateral (values (a.aggtranstype), (a.aggmtranstype)) t (type) \
+              where a.aggfnoid = p.oid), ',') \
               from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
               join pg_catalog.pg_language l on l.oid = p.prolang cross join lateral (select case \
               when p.oid in (select c.oid from computing c) then 'computing' when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \

@@ -128,29 +128,40 @@ impl Walker<'_> {
 
     /// Accounts for a function being called by that name.
     pub(super) fn function_name(&mut self, parts: &[String]) {
-        let (name, unqualified) = match parts {
-            // Grammar, of its operands; to a server before SQL/JSON a function, which somebody may have defined.
-            [name] if marker::named(name).is_some() => {
-                let name = marker::named(name)
-                    .filter(|it| it.starts_with("json") && self.catalog.is_user_function(it));
-                return name.into_iter().for_each(|name| self.routine(None, name));
-            }
-            [name] => (name.as_str(), true),
+        match parts {
+            [name] => match marker::named(name) {
+                None => self.bare_call(name),
+                // Grammar, of its operands.
+                Some(name) if self.catalog.has_construct(name) => {}
+                // A name, as yet: the server has no function of its own by it, and refuses it where nobody has one.
+                Some(name) => drop(self.call_of_user(name)),
+            },
             // With the name of this database before it: of any other the server refuses it (namespace.c,
             // `DeconstructQualifiedName`).
-            [schema, name] | [_, schema, name] if schema == "pg_catalog" => (name.as_str(), false),
-            [schema, name] | [_, schema, name] => return self.routine(Some(schema), name),
-            _ => return self.doubt_function("unknown-function"),
-        };
+            [schema, name] | [_, schema, name] if schema == "pg_catalog" => self.call(name),
+            [schema, name] | [_, schema, name] => self.routine(Some(schema), name),
+            _ => self.doubt_function("unknown-function"),
+        }
+    }
+
+    fn bare_call(&mut self, name: &str) {
+        if !self.call_of_user(name) {
+            self.call(name);
+        }
+    }
+
+    /// Accounts for what somebody may have defined that a call by that name alone finds; whether a function may be among it.
+    fn call_of_user(&mut self, name: &str) -> bool {
         // `t('x')` may be a cast to a type of that name (parse_func.c, `func_get_detail`).
-        if unqualified && self.may_be_type_of_user(name) {
+        if self.may_be_type_of_user(name) {
             self.type_named(name, None);
             self.runs_casts();
         }
-        if unqualified && self.may_be_of_user(name) {
-            return self.routine(None, name);
+        let may_be = self.may_be_of_user(name);
+        if may_be {
+            self.routine(None, name);
         }
-        self.call(name);
+        may_be
     }
 
     /// Accounts for a function of pg_catalog, or of the grammar, being called.

@@ -1,10 +1,10 @@
 //! What domains bring with them: defaults, and checks that run wherever a value is made of one.
 
-use stepgate_sql::{Catalog, analyze};
+use stepgate_sql::{Catalog, SessionState, analyze};
 use stepgate_testkit::Cluster;
 use stepgate_types::Certainty;
 
-use super::common::{columns, facts, session, snapshot};
+use super::common::{columns, facts, session, snapshot, snapshot_of_version};
 use super::{check, guarded};
 
 const SCHEMA: &str = r#"
@@ -106,6 +106,120 @@ fn a_field_that_is_a_domain_makes_a_value_of_it() {
     check(&cases, &catalog_now);
     // `known` is a function's name, too.
     check(&[("select x.known from unnest(array['AAA']) as x", "?")], &catalog);
+}
+
+/// Names that newer servers have constructs of: to those before, names of somebody's functions and types. And the version
+/// that brought each.
+#[test]
+fn a_construct_of_newer_servers_is_a_name_to_those_before() {
+    let (cluster, _) = shop();
+    let names = [
+        ("json_array", "160000"),
+        ("json_arrayagg", "160000"),
+        ("json_scalar", "170000"),
+        ("json_serialize", "170000"),
+        ("json", "170000"),
+    ];
+    let make = |(name, _)| {
+        format!(
+            "create schema of_{name}; create domain of_{name}.{name} as text check (public.known(value));"
+        )
+    };
+    cluster.load("shop", &names.map(make).concat()).expect("domains");
+    let catalog = snapshot(&cluster, "shop");
+    for since in ["160000", "170000"] {
+        let newer = snapshot_of_version(&cluster, "shop", since);
+        for (name, _) in names.into_iter().filter(|(_, of)| *of == since) {
+            // Types of the server's stand before others, unless the path says otherwise.
+            let path = [format!("of_{name}"), "pg_catalog".to_owned(), "public".to_owned()];
+            let session = SessionState::with_search_path(path.clone());
+            for form in ["select #('%'::text)", "select q from #(lower('%')) q"] {
+                let of = |value: &str| form.replace('#', name).replace('%', value);
+                let run = |value: &str| {
+                    cluster.psql("shop", &format!("set search_path = {}; {}", path.join(", "), of(value)))
+                };
+                cluster.psql("shop", "update people set email = 'aaa'").expect("an address");
+                assert!(run("aaa").is_ok() && run("bbb").is_err(), "{name}: {form}");
+                for (catalog, reads) in [(&catalog, true), (&newer, false)] {
+                    let facts = &analyze(of("x").as_bytes(), catalog, &session)[0];
+                    let is_held = facts.certainty == Certainty::Unknown || !guarded(facts).is_empty();
+                    assert_eq!(is_held, reads, "{name}: {form}: {:?}", facts.reasons);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_and_columns_named_as_constructs_of_newer_servers_are_seen() {
+    let (cluster, _) = shop();
+    let reads = "language sql as 'select email from public.people'";
+    cluster
+        .load(
+            "shop",
+            &format!(
+                "create function json_value(text, text) returns text {reads};
+                 create function json_exists(text, text) returns text {reads};
+                 create function json_query(text, text) returns text {reads};
+                 create function json_array(int, int) returns text {reads};
+                 create function json_object(n int default 1) returns text {reads};
+                 create function merge_action() returns text {reads};
+                 create table by_system (id int, system_user text)"
+            ),
+        )
+        .expect("functions");
+    let catalog = snapshot(&cluster, "shop");
+    for call in [
+        "json_value('a', 'b')",
+        "json_exists('a', 'b')",
+        "json_query('a', 'b')",
+        "json_array(1, 2)",
+        "json_object()",
+    ] {
+        let sql = format!("select {call}");
+        assert_eq!(cluster.psql("shop", &sql).expect("the server runs it"), "AAA");
+        let facts = &facts(&sql, &catalog)[0];
+        assert!(facts.certainty == Certainty::Unknown || !guarded(facts).is_empty(), "{sql}");
+    }
+    let newer = snapshot_of_version(&cluster, "shop", "170000");
+    let cases = [
+        ("select json_value('a', '$.b'), json_array(1, 2)", ""),
+        ("select \"json_value\"('a', '$.b')", "people.email"),
+    ];
+    check(&cases, &newer);
+    check(&[("select merge_action()", "people.email")], &catalog);
+    for sql in [
+        "select system_user from by_system",
+        "alter table by_system add check (system_user <> 'x')",
+        "alter table by_system alter id type int using (system_user::int)",
+        "create index on by_system ((system_user || 'x'))",
+    ] {
+        let facts = &facts(sql, &catalog)[0];
+        let is_known = facts.certainty != Certainty::Unknown;
+        assert!(!is_known || columns(facts).contains_key("public.by_system.system_user"), "{sql}");
+    }
+}
+
+#[test]
+fn what_an_aggregate_is_given_is_made_of_the_types_that_it_says() {
+    let (cluster, _) = shop();
+    let ddl = "create aggregate gathers(known) (sfunc = pg_catalog.textcat, stype = text, initcond = '');
+        create aggregate lists(int) (sfunc = pg_catalog.trim_array, stype = known[], initcond = '{AAA}');
+        create aggregate free(text) (sfunc = pg_catalog.textcat, stype = text, initcond = '')";
+    cluster.load("shop", ddl).expect("aggregates");
+    cluster.psql("shop", "update people set email = 'CCC'").expect("an address");
+    for attack in ["select gathers(lower('BBB'))", "select lists(0)"] {
+        let failed = cluster.psql("shop", attack).expect_err(attack).to_string();
+        assert!(failed.contains("known_check"), "{attack}: {failed}");
+    }
+    let cases = [
+        ("select gathers(lower('x'))", "people.email"),
+        ("select gathers(note) from plain", "people.email"),
+        ("select lists(0)", "people.email"),
+        ("select lists(id) over (order by id) from plain", "people.email"),
+        ("select free(note) from plain", ""),
+    ];
+    check(&cases, &snapshot(&cluster, "shop"));
 }
 
 #[test]

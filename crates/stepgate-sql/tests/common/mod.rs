@@ -50,7 +50,7 @@ pub(crate) fn snapshot_after(cluster: &Cluster, database: &str, known: &Catalog)
 pub(crate) fn snapshot_of_version(cluster: &Cluster, database: &str, version: &str) -> Catalog {
     let mut answers = answers(cluster, database);
     let server = answers.iter_mut().find(|(name, _)| *name == "server").expect("the version");
-    server.1 = [vec![Some(version.to_owned())]].into_iter().collect();
+    server.1 = [vec![Some(version.to_owned()), Some("UTF8".to_owned())]].into_iter().collect();
     Catalog::from_rows(&answers).expect("rows that fit")
 }
 
