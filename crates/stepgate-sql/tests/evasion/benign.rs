@@ -304,4 +304,16 @@ pub(crate) const EXACT: &[(&str, &str)] = &[
     ("insert into arrs as a (id, a[1]) values (1, 2) returning a.a[1]", "arrs.a arrs.id"),
     ("select town.held[1].a from contacts town", "contacts.held"),
     ("select a.p from arrs a, (select '{1}'::int[] as b) z where z.b[1] = 1", "arrs.p"),
+    ("select j.x from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)", "doctors.did"),
+    (
+        "select j.annual_pay from (doctors as d(annual_pay, b, c, e, f) cross join (select 1 as k) o) as j",
+        "doctors.did",
+    ),
+    ("select j.b, k from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(a, b)", "doctors.name"),
+    ("select j.n from (visits v join doctors d using (did)) as j(n)", "doctors.did visits.did"),
+    ("select m.did from visits v join doctors d using (did) as m", "doctors.did visits.did"),
+    (
+        "select j.y from ((select 1 as pay) z cross join doctors as d(pay)) as j(x, y) where x = 1",
+        "doctors.did",
+    ),
 ];

@@ -531,4 +531,46 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ),
     ("select q.nothing[1] from contacts q, (select 1 as q) z", "?"),
     ("select training.contacts.phones[1] from contacts, (select 1 as training) z", "?"),
+    // An alias names what stands at its place, whatever else had that name.
+    (
+        "select j.annual_pay || '' from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x) where x < 3",
+        "doctors.annual_pay",
+    ),
+    (
+        "select annual_pay from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select did from visits where (select sum(j.annual_pay) from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)) > 1",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.y from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(a, b, c, d, y)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.annual_pay from (doctors as d(k, annual_pay) join (select 1 as k) o using (k)) as j(x, y)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.annual_pay from (doctors as d(k, annual_pay) natural join (select 1 as k) o) as j(x, y)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select g.n from ((doctors as d(annual_pay) cross join (select 1 as k) o) as j(x) cross join (select 2 as k) t) as g(a, b, c, d, n)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select m.pay from ((select 1 as pay) z join doctors as d(a, b, c, e, pay) using (pay) as m)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.x from ((select 1 as pay) z full join doctors as d(a, b, c, e, pay) using (pay)) as j(x)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select n from (select * from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)) s(a, b, c, d, n)",
+        "doctors.annual_pay",
+    ),
+    ("select j from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)", "doctors.annual_pay"),
 ];
