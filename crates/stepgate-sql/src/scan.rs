@@ -101,7 +101,10 @@ fn of_select(select: &SelectStmt) -> Option<Scan> {
     let (row_by_row, ungrouped) = (!calls && !grouped, !grouped);
     match relations {
         1 => {
-            let held_to_constants = held(select.where_clause())?;
+            let mut held_to_constants = held(select.where_clause())?;
+            if select.from_clause().iter().any(renames) {
+                held_to_constants.clear();
+            }
             Some(Scan { relations, row_by_row, ungrouped, held_to_constants })
         }
         _ => {
@@ -133,6 +136,11 @@ fn count(from: Node<'_>, relations: &mut usize, depth: usize) -> Option<()> {
         }
         _ => None,
     }
+}
+
+/// Whether an alias names columns anew: a condition may mean another by a key's name.
+fn renames(from: Node<'_>) -> bool {
+    matches!(from, Node::RangeVar(it) if it.alias().is_some_and(|alias| !alias.colnames().is_empty()))
 }
 
 /// The columns that a condition holds to constants. `None`: it is not plain.
@@ -264,6 +272,7 @@ mod tests {
         }
         for sql in [
             "select * from c where id = 7 or true",
+            "select * from c as d (x, id) where id = 7",
             "select * from c where not (id = 7)",
             "select * from c where (id = 7) is not null",
             "select * from c where id = 7 or city = 'x'",

@@ -82,3 +82,4 @@ create function code_of(int) returns int immutable language sql as 'select lengt
 create table split_by_code (id int) partition by list (code_of(id));
 create table two_keys (x text, y text, unique (x, y));
 create table two_refs (a text, b text, foreign key (b, a) references two_keys (x, y) on update cascade);
+create table contacts (id int primary key, town text, phones text[], doc jsonb, held pair[]);

@@ -1,8 +1,8 @@
 //! Expressions. Precedence does not matter here: every part of an expression has the use of the whole.
 
 use sqlparser::ast::{
-    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CeilFloorKind, DataType, Expr, Interval,
-    Subscript, TypedString, Value, ValueWithSpan,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CeilFloorKind, DataType, Expr, Ident,
+    Interval, Subscript, TypedString, Value, ValueWithSpan,
 };
 
 use super::Walker;
@@ -166,9 +166,25 @@ impl Walker<'_> {
         }
     }
 
-    /// `a[1]`, `a[1:2]`, `(row).field`.
+    /// `a[1]`, `t.a[1:2]`, `(row).field`.
     fn access(&mut self, root: &Expr, chain: &[AccessExpr], place: Place<'_>, uses: Uses) {
-        self.expr(root, place, uses);
+        let chain = match named(root) {
+            // All up to the first subscript is one name (gram.y, `columnref`); what stands in brackets is a value.
+            Some(mut name) => {
+                let fields = chain.iter().map_while(|access| match access {
+                    AccessExpr::Dot(Expr::Identifier(field)) => Some(field),
+                    _ => None,
+                });
+                let own = name.len();
+                name.extend(fields);
+                self.name(&name, place, uses);
+                chain.get(name.len() - own..).unwrap_or_default()
+            }
+            None => {
+                self.expr(root, place, uses);
+                chain
+            }
+        };
         for access in chain {
             match access {
                 AccessExpr::Dot(Expr::Identifier(field)) => {
@@ -275,5 +291,14 @@ impl Walker<'_> {
         at.is_some_and(|at| {
             schema.starts_with("pg_temp") || of_server && server.is_none_or(|server| at < server)
         })
+    }
+}
+
+/// The parts of a name that stands there alone.
+fn named(expr: &Expr) -> Option<Vec<&Ident>> {
+    match expr {
+        Expr::Identifier(ident) => Some(vec![ident]),
+        Expr::CompoundIdentifier(parts) => Some(parts.iter().collect()),
+        _ => None,
     }
 }

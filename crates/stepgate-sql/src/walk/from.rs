@@ -13,7 +13,7 @@ use super::Walker;
 use super::compare::Comparing;
 use super::expr::VALUE_WORDS;
 use super::origin::{Name, Origin};
-use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, expanded, folded, merged};
+use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, common, expanded, folded, merged};
 use super::uses::Uses;
 use crate::builtin;
 use crate::marker;
@@ -115,11 +115,7 @@ impl Walker<'_> {
                         _ => self.doubt("unsupported-join"),
                     }
                 }
-                let hit = |name: &String| self.hit_level(name, left).and(self.hit_level(name, &right));
-                let source = Source::Merged(merged.iter().map(|name| (name.clone(), hit(name))).collect());
-                let named =
-                    alias.map(|alias| Rc::new(Item { alias: Some(alias), source, star: RefCell::default() }));
-                self.join_merged(&merged, left, right, named);
+                self.join_merged(&merged, left, right, alias);
             }
             JoinConstraint::Natural => {
                 self.natural(left, &right);
@@ -133,15 +129,19 @@ impl Walker<'_> {
         }
     }
 
-    /// `named`: the merged columns, if they have a name.
-    fn join_merged(&mut self, names: &[String], left: &mut Items, right: Items, named: Option<Rc<Item>>) {
+    /// `alias`: the name of the merged columns, if they have one.
+    fn join_merged(&mut self, names: &[String], left: &mut Items, right: Items, alias: Option<String>) {
         let (ours, theirs) = (expanded(left, self.catalog), expanded(&right, self.catalog));
         if !self.budget.spend(ours.names.len() + theirs.names.len()) {
             return self.doubt("too-complex");
         }
-        let star = merged(names, ours, theirs);
+        let common = common(names, &ours, &theirs);
         left.extend(right);
-        left.extend(named);
+        left.extend(alias.map(|alias| {
+            let source = Source::Merged(common.clone());
+            Rc::new(Item { alias: Some(alias), source, star: RefCell::default() })
+        }));
+        let star = merged(common, ours, theirs);
         if let Some(first) = left.first() {
             first.star.replace(Some((star, left.len())));
         }
@@ -309,17 +309,16 @@ impl Walker<'_> {
         }
     }
 
-    /// The columns of a join, the first of them by new names. Of two that had the same name before, either counts as
-    /// both.
+    /// The columns of a join, the first of them by new names. Each is what stands at its place: another may have had its
+    /// name.
     fn renamed(&mut self, items: &[Rc<Item>], renamed: Vec<String>) -> Source {
         let output = expanded(items, self.catalog);
-        if output.open || output.names.iter().any(Option::is_none) || renamed.len() > output.names.len() {
+        if output.unnamed().is_some() || renamed.len() > output.names.len() {
             self.doubt("unsupported-from");
         }
-        let hits: Vec<Hit> = output.names.iter().flatten().map(|name| self.hit_level(name, items)).collect();
-        let names = output.names.into_iter().flatten().enumerate();
-        let names = names.map(|(at, name)| renamed.get(at).cloned().unwrap_or(name.text));
-        Source::Renamed(names.zip(hits).collect())
+        let mut names: Vec<Name> = output.names.into_iter().flatten().collect();
+        names.iter_mut().zip(renamed).for_each(|(name, text)| name.text = text);
+        Source::Renamed(names)
     }
 
     fn table_item(&mut self, name: &ObjectName, alias: Option<&TableAlias>, place: Place<'_>) -> Items {

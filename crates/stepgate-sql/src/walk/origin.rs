@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::Walker;
 use super::compare::Comparing;
-use super::scope::{Hit, Item, Output, Source};
+use super::scope::{Item, Output, Source};
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
 
@@ -21,6 +21,9 @@ const MAX_MADE: usize = 64;
 pub(super) struct Name {
     pub(super) text: String,
     pub(super) origin: Origin,
+    /// The columns of the catalog that it means, of a relation or of several that are joined. What a query puts out was
+    /// accounted for where the query stands.
+    pub(super) columns: Vec<ColumnRef>,
 }
 
 /// What a result's column is made of.
@@ -74,7 +77,35 @@ impl Origin {
 
 impl Name {
     pub(super) fn new(text: impl Into<String>, origin: Origin) -> Self {
-        Self { text: text.into(), origin }
+        Self { text: text.into(), origin, columns: Vec::new() }
+    }
+
+    /// Of a column of the catalog.
+    pub(super) fn of(text: impl Into<String>, column: ColumnRef) -> Self {
+        Self { text: text.into(), origin: Origin::Column(column), columns: vec![column] }
+    }
+
+    /// Of a column merged of both, by the name of this.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        let mut columns = self.columns.clone();
+        columns.extend(other.columns.iter().filter(|column| !self.columns.contains(column)));
+        Self { text: self.text.clone(), origin: self.origin.or(&other.origin), columns }
+    }
+
+    /// As a column of what a query puts out.
+    pub(super) fn put_out(self) -> Self {
+        Self { columns: Vec::new(), ..self }
+    }
+
+    /// Whether it is made of nothing but the columns that it means.
+    fn is_of_catalog(&self) -> bool {
+        match &self.origin {
+            Origin::Unknown => false,
+            Origin::Column(column) => self.columns.contains(column),
+            Origin::Made(made) => {
+                made.iter().all(|(column, itself)| *itself && self.columns.contains(column))
+            }
+        }
     }
 }
 
@@ -231,12 +262,11 @@ impl Walker<'_> {
         match &item.source {
             Source::Relation { .. } | Source::Excluded(_) => {}
             Source::Join(sides) => sides.iter().for_each(|side| self.through_item(wanted, side, uses)),
-            Source::Merged(columns) | Source::Renamed(columns) => {
-                let named = |(name, _): &&(String, Hit)| wanted.is_none_or(|wanted| wanted == name);
-                let is_seen_through = |hit: &Hit| matches!(hit, Hit::Columns(_) | Hit::Miss);
-                if columns.iter().filter(named).any(|(_, hit)| !is_seen_through(hit)) {
-                    self.came_from(&Origin::Unknown, uses);
-                }
+            Source::Merged(names) | Source::Renamed(names) => {
+                let named = |name: &&Name| wanted.is_none_or(|wanted| wanted == name.text);
+                // The columns of the catalog are named by themselves.
+                let beyond = names.iter().filter(named).filter(|name| !name.is_of_catalog());
+                beyond.for_each(|name| self.came_from(&name.origin, uses));
             }
             Source::Derived(output) => match wanted {
                 None => self.came_from(&output.anything(), uses),

@@ -489,7 +489,7 @@ impl Walker<'_> {
             output.open = true;
             return;
         }
-        output.names.extend(more.names);
+        output.names.extend(more.names.into_iter().map(|name| name.map(Name::put_out)));
     }
 
     fn plain_wildcard(&mut self, options: &WildcardAdditionalOptions) {

@@ -80,9 +80,9 @@ pub(super) enum Source {
     /// A join with an alias: the columns of its sides.
     Join(Vec<Rc<Item>>),
     /// `USING (…) AS j`: the merged columns, which are found by way of `j` only (parse_clause.c, `p_cols_visible`).
-    Merged(Vec<(String, Hit)>),
+    Merged(Vec<Name>),
     /// A join whose alias renames its columns.
-    Renamed(Vec<(String, Hit)>),
+    Renamed(Vec<Name>),
     /// `excluded` of ON CONFLICT: the proposed row. Like the server, which asks for SELECT on the column, we count it
     /// as the table's.
     Excluded(RelationIndex),
@@ -110,13 +110,16 @@ impl Item {
         match &self.source {
             Source::Relation { index, renamed, .. } => {
                 let Some(relation) = catalog.relation(*index) else { return Hit::Unsure };
-                if let Some(at) = renamed.iter().position(|new| new == name) {
-                    return Hit::Columns(vec![(*index, at)]);
-                }
-                match relation.column(name) {
-                    Some(at) if at >= renamed.len() => Hit::Columns(vec![(*index, at)]),
-                    _ if SYSTEM_COLUMNS.contains(&name) && relation.kind != RelationKind::View => Hit::System,
-                    _ => Hit::Miss,
+                // Of two by one name the server refuses to take any: both count.
+                let anew = (0..).zip(renamed).filter(|(_, new)| *new == name).map(|(at, _)| at);
+                let own = relation.column(name).filter(|at| *at >= renamed.len());
+                let columns: Vec<_> = anew.chain(own).map(|at| (*index, at)).collect();
+                if !columns.is_empty() {
+                    Hit::Columns(columns)
+                } else if SYSTEM_COLUMNS.contains(&name) && relation.kind != RelationKind::View {
+                    Hit::System
+                } else {
+                    Hit::Miss
                 }
             }
             Source::Derived(output) => {
@@ -135,9 +138,9 @@ impl Item {
                 }
                 if all == Hit::System { Hit::Miss } else { all }
             }
-            Source::Merged(columns) | Source::Renamed(columns) => {
-                let named = columns.iter().find(|(known, _)| known == name);
-                named.map_or(Hit::Miss, |(_, hit)| hit.clone())
+            Source::Merged(names) | Source::Renamed(names) => {
+                let named = names.iter().filter(|known| known.text == name);
+                named.fold(Hit::Miss, |hit, known| hit.and(known.hit()))
             }
             Source::Excluded(index) => match catalog.relation(*index).and_then(|it| it.column(name)) {
                 Some(at) => Hit::Columns(vec![(*index, at)]),
@@ -171,10 +174,8 @@ impl Item {
             }
             Source::Derived(_) => Vec::new(),
             Source::Join(sides) => sides.iter().flat_map(|side| side.whole(catalog)).collect(),
-            Source::Merged(columns) | Source::Renamed(columns) => {
-                let of =
-                    |hit: &Hit| if let Hit::Columns(columns) = hit { columns.clone() } else { Vec::new() };
-                columns.iter().flat_map(|(_, hit)| of(hit)).collect()
+            Source::Merged(names) | Source::Renamed(names) => {
+                names.iter().flat_map(|name| name.columns.iter().copied()).collect()
             }
         }
     }
@@ -185,15 +186,13 @@ impl Item {
             Source::Relation { index, renamed, .. } => {
                 let columns = catalog.relation(*index).map(|relation| relation.columns.as_slice());
                 let columns = columns.unwrap_or_default().iter().enumerate();
-                let names =
-                    columns.map(|(at, column)| Some(Name::new(&column.name, Origin::Column((*index, at)))));
+                let names = columns.map(|(at, column)| Some(Name::of(&column.name, (*index, at))));
                 Output { names: names.collect(), ..Output::default() }.renamed(renamed)
             }
             Source::Derived(output) => output.clone(),
             Source::Join(sides) => expanded(sides, catalog),
-            Source::Merged(columns) | Source::Renamed(columns) => {
-                let named = |(name, hit): &(String, Hit)| Some(Name::new(name, hit.origin()));
-                Output { names: columns.iter().map(named).collect(), ..Output::default() }
+            Source::Merged(names) | Source::Renamed(names) => {
+                Output { names: names.iter().cloned().map(Some).collect(), ..Output::default() }
             }
             Source::Excluded(_) => Output::uncertain(),
         }
@@ -225,39 +224,44 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
     all
 }
 
-/// What `*` makes of two sides of which these columns are merged.
-pub(super) fn merged(names: &[String], left: Output, right: Output) -> Output {
-    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let is_merged =
-        |name: &Option<Name>| name.as_ref().is_some_and(|name| known.contains(name.text.as_str()));
-    let rest = |side: Output| side.names.into_iter().filter(|name| !is_merged(name)).collect::<Vec<_>>();
-    // What has no certain name may be one of the merged.
-    let is_unsure = |side: &Output| side.open || side.names.iter().any(Option::is_none);
-    let open = is_unsure(&left) || is_unsure(&right);
-    let mut origins: HashMap<&str, Origin> = HashMap::new();
-    for Name { text, origin } in left.names.iter().chain(&right.names).flatten() {
-        origins.entry(text).and_modify(|one| *one = one.or(origin)).or_insert_with(|| origin.clone());
+/// The columns of that name of both sides, merged.
+pub(super) fn common(names: &[String], left: &Output, right: &Output) -> Vec<Name> {
+    let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let sides = left.names.iter().chain(&right.names).flatten();
+    let mut known: HashMap<&str, Name> = HashMap::new();
+    for name in sides.filter(|name| wanted.contains(name.text.as_str())) {
+        known.entry(&name.text).and_modify(|one| *one = one.or(name)).or_insert_with(|| name.clone());
     }
-    let merged = |name: &String| Some(Name::new(name, origins.get(name.as_str())?.clone()));
-    let mut all: Vec<Option<Name>> = names.iter().map(merged).collect();
-    all.extend(rest(left));
-    all.extend(rest(right));
-    // Where a side may have more, nothing after its columns has a certain place, nor have the merged ones.
-    if open { Output::uncertain() } else { Output { names: all, ..Output::default() } }
+    // What has no certain name may be one of them.
+    let unsure = left.unnamed().or(right.unnamed()).is_some();
+    let column = |text: &String| match known.get(text.as_str()) {
+        Some(name) if !unsure => name.clone(),
+        Some(name) => Name { origin: Origin::Unknown, ..name.clone() },
+        None => Name::new(text, Origin::Unknown),
+    };
+    names.iter().map(column).collect()
+}
+
+/// What `*` makes of two sides of which these columns are merged.
+pub(super) fn merged(common: Vec<Name>, left: Output, right: Output) -> Output {
+    if left.unnamed().or(right.unnamed()).is_some() {
+        // Where a side may have more, nothing after its columns has a certain place, nor have the merged ones.
+        return Output::uncertain();
+    }
+    let known: HashSet<String> = common.iter().map(|name| name.text.clone()).collect();
+    let sides = left.names.into_iter().chain(right.names).flatten();
+    let rest = sides.filter(|name| !known.contains(&name.text));
+    let names = common.into_iter().chain(rest).map(Some).collect();
+    Output { names, ..Output::default() }
+}
+
+impl Name {
+    fn hit(&self) -> Hit {
+        if self.columns.is_empty() { Hit::Harmless } else { Hit::Columns(self.columns.clone()) }
+    }
 }
 
 impl Hit {
-    /// What a column is made of that this name means.
-    fn origin(&self) -> Origin {
-        match self {
-            Self::Columns(columns) => {
-                let each: Vec<Origin> = columns.iter().map(|column| Origin::Column(*column)).collect();
-                if let [only] = each.as_slice() { only.clone() } else { Origin::any(&each) }
-            }
-            _ => Origin::Unknown,
-        }
-    }
-
     /// Both: a column merged by USING, or an ambiguous one (which the server refuses).
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {

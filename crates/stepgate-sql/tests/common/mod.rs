@@ -157,6 +157,9 @@ pub(crate) fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
         "pairs.grantee",
         "keyed.secret",
         "secretly_keyed.secret",
+        "contacts.phones",
+        "contacts.doc",
+        "contacts.held",
     ] {
         pii.insert(format!("public.{column}"));
     }

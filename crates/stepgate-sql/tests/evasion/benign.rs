@@ -294,3 +294,26 @@ pub(crate) const MORE: &[&str] = &[
     "select ward from patients where (select bool_and(flagged) from lab.results r where r.pid = patients.pid)",
     "select test, count(*) from lab.results group by test",
 ];
+
+/// Of names that several things have, each means one: all base columns that are counted (`public.` left out).
+pub(crate) const EXACT: &[(&str, &str)] = &[
+    ("select q.a[1], q.b[1:2], q.j['x'] from arrs q, (select 1 as q) z", "arrs.a arrs.b arrs.j"),
+    ("select q from arrs r, (select 1 as q) z where r.a[1] = 1", "arrs.a"),
+    ("select arrs.a[1], public.arrs.b[1], clinic.public.arrs.j['x']['y'] from arrs", "arrs.a arrs.b arrs.j"),
+    ("update arrs b set a[1] = b.b[2] where b.id = 1 returning b.j['x']", "arrs.a arrs.b arrs.id arrs.j"),
+    ("insert into arrs as a (id, a[1]) values (1, 2) returning a.a[1]", "arrs.a arrs.id"),
+    ("select town.held[1].a from contacts town", "contacts.held"),
+    ("select a.p from arrs a, (select '{1}'::int[] as b) z where z.b[1] = 1", "arrs.p"),
+    ("select j.x from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)", "doctors.did"),
+    (
+        "select j.annual_pay from (doctors as d(annual_pay, b, c, e, f) cross join (select 1 as k) o) as j",
+        "doctors.did",
+    ),
+    ("select j.b, k from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(a, b)", "doctors.name"),
+    ("select j.n from (visits v join doctors d using (did)) as j(n)", "doctors.did visits.did"),
+    ("select m.did from visits v join doctors d using (did) as m", "doctors.did visits.did"),
+    (
+        "select j.y from ((select 1 as pay) z cross join doctors as d(pay)) as j(x, y) where x = 1",
+        "doctors.did",
+    ),
+];

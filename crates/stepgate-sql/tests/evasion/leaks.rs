@@ -499,4 +499,78 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select set_config('ro' || 'le', 'x', false)", "?"),
     ("select set_config('jit', 'off', false), set_config(name, 'x', false) from pg_settings", "?"),
     ("select null::pair", ""),
+    // A name goes on to the first subscript, whatever column has the name of its first part.
+    ("select q.phones[1] from contacts q, (select 1 as q) z", "contacts.phones"),
+    ("select q.phones[1:q] from contacts q, (select 1 as q) z", "contacts.phones"),
+    ("select q.doc['a'] from contacts q, (select 1 as q) z", "contacts.doc"),
+    ("select q.held[1].b, (q.held[1]).a, q.held[1].* from contacts q, (select 1 as q) z", "contacts.held"),
+    ("select \"Q\".phones[1] from contacts \"Q\", (select 1 as \"Q\") z", "contacts.phones"),
+    ("select count(*) from contacts q, (select 1 as q) z where q.phones[1] like '07%'", "contacts.phones"),
+    ("select max(id) from contacts q, (select 1 as q) z group by q.phones[1]", "contacts.phones"),
+    ("select id from contacts q, (select 1 as q) z order by q.doc['a']", "contacts.doc"),
+    ("select (select q.phones[1] from (select 1 as q) z) from contacts q", "contacts.phones"),
+    ("select x.n from contacts q, (select 1 as q) z, lateral (select q.phones[1]) x(n)", "contacts.phones"),
+    ("select count(*) from contacts q join (select 1 as q) z on q.phones[1] = 'x'", "contacts.phones"),
+    ("select town.phones[1] from contacts town", "contacts.phones"),
+    ("select public.contacts.phones[1] from contacts, (select 1 as public) z", "contacts.phones"),
+    ("select clinic.public.contacts.phones[1] from contacts, (select 1 as clinic) z", "contacts.phones"),
+    ("update contacts town set town = 'x' returning town.phones[1]", "contacts.phones"),
+    ("insert into contacts as town (id) values (1) returning town.phones[1]", "contacts.phones"),
+    (
+        "insert into contacts as town (id) values (1) on conflict (id) do update set town = town.phones[1]",
+        "contacts.phones",
+    ),
+    ("delete from visits using contacts q, (select 1 as q) z where q.phones[1] = 'x'", "contacts.phones"),
+    (
+        "update arrs set a[q.phones[1]::int] = 1 from contacts q, (select 1 as q) z where arrs.id = 1",
+        "contacts.phones",
+    ),
+    (
+        "merge into visits using (contacts q cross join (select 1 as q) z) on q.phones[1] = 'x' when matched then delete",
+        "contacts.phones",
+    ),
+    ("select q.nothing[1] from contacts q, (select 1 as q) z", "?"),
+    ("select training.contacts.phones[1] from contacts, (select 1 as training) z", "?"),
+    // An alias names what stands at its place, whatever else had that name.
+    (
+        "select j.annual_pay || '' from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x) where x < 3",
+        "doctors.annual_pay",
+    ),
+    (
+        "select annual_pay from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select did from visits where (select sum(j.annual_pay) from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)) > 1",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.y from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(a, b, c, d, y)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.annual_pay from (doctors as d(k, annual_pay) join (select 1 as k) o using (k)) as j(x, y)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.annual_pay from (doctors as d(k, annual_pay) natural join (select 1 as k) o) as j(x, y)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select g.n from ((doctors as d(annual_pay) cross join (select 1 as k) o) as j(x) cross join (select 2 as k) t) as g(a, b, c, d, n)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select m.pay from ((select 1 as pay) z join doctors as d(a, b, c, e, pay) using (pay) as m)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.x from ((select 1 as pay) z full join doctors as d(a, b, c, e, pay) using (pay)) as j(x)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select n from (select * from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)) s(a, b, c, d, n)",
+        "doctors.annual_pay",
+    ),
+    ("select j from (doctors as d(annual_pay) cross join (select 1 as k) o) as j(x)", "doctors.annual_pay"),
 ];

@@ -16,8 +16,8 @@ mod leaks;
 
 use std::collections::BTreeSet;
 
-use benign::{BENIGN, MORE};
-use common::{everything, facts, risky, rows, touched};
+use benign::{BENIGN, EXACT, MORE};
+use common::{columns, everything, facts, risky, rows, touched};
 use constructs::{CONSTRUCTS, UNJUDGED};
 use leaks::LEAKS;
 use stepgate_sql::Catalog;
@@ -173,6 +173,23 @@ fn everyday_work_and_what_drivers_send_passes() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[test]
+fn of_names_that_several_things_have_each_means_one() {
+    let (_cluster, catalog, _) = everything();
+    let mut wrong = Vec::new();
+    for (sql, expected) in EXACT {
+        let all = facts(sql, &catalog);
+        let unknown = all.iter().any(|facts| facts.certainty == Certainty::Unknown);
+        let counted: BTreeSet<String> = all.iter().flat_map(|facts| columns(facts).into_keys()).collect();
+        let wanted: BTreeSet<String> =
+            expected.split_whitespace().map(|column| format!("public.{column}")).collect();
+        if unknown || counted != wanted {
+            wrong.push(format!("{sql}: unknown {unknown}, {counted:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// The queries that psql's backslash commands really send, from `psql -E`.
 #[test]
 fn the_backslash_commands_of_psql_pass() {
@@ -266,7 +283,9 @@ fn a_role_with_exactly_the_reported_columns_may_run_each_statement() {
     );
     let mut judged = 0;
     let mut wrong = Vec::new();
-    for sql in leaks().map(|(sql, _)| *sql).chain(BENIGN.iter().copied()).chain(MORE.iter().copied()) {
+    for sql in
+        leaks().chain(EXACT).map(|(sql, _)| *sql).chain(BENIGN.iter().copied()).chain(MORE.iter().copied())
+    {
         let all = facts(sql, &catalog);
         let [facts] = all.as_slice() else { continue };
         let queries = [Kind::Select, Kind::Insert, Kind::Update, Kind::Delete, Kind::Merge];
