@@ -48,6 +48,9 @@ impl Session {
                 return;
             }
             self.full = false;
+            if self.waits_amid() {
+                return;
+            }
             if self.limits.under_way && self.waits_for_limited() {
                 return;
             }

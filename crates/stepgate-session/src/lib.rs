@@ -20,6 +20,7 @@
 
 mod advance;
 mod allowance;
+mod amid;
 mod asking;
 mod cache;
 mod copy;

@@ -303,6 +303,11 @@ impl ToServer {
         self.message(b'C', &[b"P", portal, b"\0"]);
     }
 
+    /// Closes a prepared statement.
+    pub(crate) fn close_statement(&mut self, name: &str) {
+        self.message(b'C', &[b"S", name.as_bytes(), b"\0"]);
+    }
+
     /// Has a portal described, which executes nothing.
     pub(crate) fn describe_portal(&mut self, portal: &Bytes) {
         self.message(b'D', &[b"P", portal, b"\0"]);
