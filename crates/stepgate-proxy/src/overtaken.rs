@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use stepgate_session::{GoesOn, Pending, Protocol, TransactionSoFar};
+use stepgate_session::{GoesOn, Pending, Protocol, Text, TransactionSoFar};
 use stepgate_sql::{Catalog, Facts, SessionState, Taints, analyze};
 use stepgate_types::{Certainty, Kind};
 
@@ -32,7 +31,7 @@ const MAX_WATCHED_BYTES: usize = 64 << 20;
 pub(crate) struct Watched {
     pub(crate) pending: Arc<Pending>,
     /// What it goes on with, if it is an EXECUTE.
-    pub(crate) executes: Option<Bytes>,
+    pub(crate) executes: Option<Text>,
     /// By which its names were resolved.
     pub(crate) state: Arc<SessionState>,
     catalog: Own<Catalog>,
@@ -64,12 +63,15 @@ impl Watched {
     /// Its facts by this catalog and these taints.
     pub(crate) fn facts(&self, catalog: &Catalog, taints: &Taints) -> Arc<[Facts]> {
         let state = SessionState { taints: taints.clone(), ..(*self.state).clone() };
-        let facts = |sql: &Bytes| analyze(sql, catalog, &state);
+        let facts = |text: &Text| {
+            let otherwise = text.otherwise(&state);
+            analyze(&text.sql, catalog, otherwise.as_ref().unwrap_or(&state))
+        };
         match (&*self.pending.facts, &self.executes) {
             ([only], Some(prepared)) => {
                 facts(prepared).iter().map(|prepared| only.executed(prepared)).collect()
             }
-            _ => facts(&self.pending.sql).into(),
+            _ => facts(&self.pending.text()).into(),
         }
     }
 
@@ -201,11 +203,11 @@ impl UnderWay {
         if depends {
             let mut pending = pending;
             let executes = match goes_on {
-                Some(GoesOn::Prepared(sql)) => Some(sql),
+                Some(GoesOn::Prepared(text)) => Some(text),
                 // What the cursor was let through for.
-                Some(GoesOn::Cursor(sql, facts)) => {
+                Some(GoesOn::Cursor(text, facts)) => {
                     let pending = Arc::make_mut(&mut pending);
-                    (pending.sql, pending.facts) = (sql, facts);
+                    (pending.sql, pending.read, pending.facts) = (text.sql, text.read, facts);
                     None
                 }
                 None => None,

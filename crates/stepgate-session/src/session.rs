@@ -416,6 +416,12 @@ impl Session {
         (&self.state, &self.catalog)
     }
 
+    /// The same for this statement, if the server has read its text by something else.
+    #[must_use]
+    pub fn reads_otherwise(&self, pending: &Pending) -> Option<Arc<SessionState>> {
+        pending.text().otherwise(&self.state).map(Arc::new)
+    }
+
     /// What of the reply that is coming has gone to the client, and of which statement it is.
     #[must_use]
     pub fn under_way(&self) -> Option<(u64, Amount)> {
