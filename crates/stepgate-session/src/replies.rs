@@ -338,7 +338,7 @@ impl Session {
 
     /// After an error in the extended protocol the server ignores everything up to the next Sync.
     pub(crate) fn skip_to_sync(&mut self, sqlstate: Option<String>) {
-        (self.copy_in, self.amid) = (false, false);
+        self.copy_in = false;
         let mut last = None;
         while let Some(entry) = self.expect.front_mut() {
             match &mut entry.owed {
@@ -360,6 +360,8 @@ impl Session {
                 self.done(sqlstate.clone());
             }
         }
+        // What was sent last is skipped, too, unless it is behind another Sync.
+        self.amid &= !self.expect.is_empty();
         for number in self.park.all_passed().into_iter().filter(|number| Some(*number) != last) {
             // Let through, and skipped before it was sent.
             let sqlstate = sqlstate.clone();

@@ -90,3 +90,23 @@ fn a_refused_query_in_the_middle_of_a_segment_may_be_skipped_too() {
         assert!(stage.session.is_idle() && !stage.ended);
     }
 }
+
+#[test]
+fn what_an_earlier_segment_fails_by_says_nothing_of_a_query_in_a_later_one() {
+    let mut stage = Stage::new();
+    stage.client(&[
+        parse("a", "selec 1"),
+        sync(),
+        parse("b", "select 1"),
+        flush(),
+        query("select a from t"),
+        sync(),
+    ]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    assert_eq!(tags(&stage.at_server()), "PSPHQ");
+    stage.server(&[error("42601", "no"), ready(b'I'), frame(b'1', b"")]);
+    assert_eq!(tags(&stage.at_server()), "", "nothing has come of it yet");
+    stage.server(&[overdue(), ready(b'I'), closed(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_server()), "SCSS");
+}
