@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stepgate_session::{GoesOn, Pending, Protocol, TransactionSoFar};
+use stepgate_session::{GoesOn, Pending, Protocol, Text, TransactionSoFar};
 use stepgate_sql::{Catalog, Changes, Facts, Mentioned, SessionState, Taints, Touched, analyze};
 use stepgate_types::{Certainty, Kind};
 
@@ -36,7 +36,7 @@ const MAX_LATER: usize = 64;
 pub(crate) struct Watched {
     pub(crate) pending: Arc<Pending>,
     /// What it goes on with, if it is an EXECUTE.
-    pub(crate) executes: Option<Bytes>,
+    pub(crate) executes: Option<Text>,
     /// By which its names were resolved.
     pub(crate) state: Arc<SessionState>,
     catalog: Own<Catalog>,
@@ -72,12 +72,15 @@ impl Watched {
     /// Its facts by this catalog and these taints.
     pub(crate) fn facts(&self, catalog: &Catalog, taints: &Taints) -> Arc<[Facts]> {
         let state = SessionState { taints: taints.clone(), ..(*self.state).clone() };
-        let facts = |sql: &Bytes| analyze(sql, catalog, &state);
+        let facts = |text: &Text| {
+            let otherwise = text.otherwise(&state);
+            analyze(&text.sql, catalog, otherwise.as_ref().unwrap_or(&state))
+        };
         match (&*self.pending.facts, &self.executes) {
             ([only], Some(prepared)) => {
                 facts(prepared).iter().map(|prepared| only.executed(prepared)).collect()
             }
-            _ => facts(&self.pending.sql).into(),
+            _ => facts(&self.pending.text()).into(),
         }
     }
 
@@ -109,7 +112,7 @@ impl Watched {
 
     /// The names that what it does hangs on, as things were when it was judged and as they are.
     fn mentioned(&self, catalog: &Catalog) -> Vec<Mentioned> {
-        let sql = self.executes.as_ref().unwrap_or(&self.pending.sql);
+        let sql = self.executes.as_ref().map_or(&self.pending.sql, |text| &text.sql);
         vec![Mentioned::of(sql, &self.catalog), Mentioned::of(sql, catalog)]
     }
 
@@ -227,7 +230,7 @@ impl UnderWay {
             }
         }
         let text = match &goes_on {
-            Some(GoesOn::Prepared(sql)) => sql,
+            Some(GoesOn::Prepared(text)) => &text.sql,
             _ => &pending.sql,
         };
         self.changes(&pending.facts, text, catalog, database, in_block);
@@ -243,11 +246,11 @@ impl UnderWay {
             let acting = act(&pending.facts).then(|| database.acting(self.number(database), text, catalog));
             let mut pending = pending;
             let executes = match goes_on {
-                Some(GoesOn::Prepared(sql)) => Some(sql),
+                Some(GoesOn::Prepared(text)) => Some(text),
                 // What the cursor was let through for.
-                Some(GoesOn::Cursor(sql, facts)) => {
+                Some(GoesOn::Cursor(text, facts)) => {
                     let pending = Arc::make_mut(&mut pending);
-                    (pending.sql, pending.facts) = (sql, facts);
+                    (pending.sql, pending.read, pending.facts) = (text.sql, text.read, facts);
                     None
                 }
                 None => None,
@@ -328,7 +331,7 @@ impl UnderWay {
         let touched = self.has_ddl.as_ref().map(|transaction| &transaction.touched);
         touched.is_some_and(|touched| database.is_hung_on(session, touched))
             || last.is_some_and(|last| {
-                let sql = last.executes.as_ref().unwrap_or(&last.pending.sql);
+                let sql = last.executes.as_ref().map_or(&last.pending.sql, |text| &text.sql);
                 database.is_being_changed(session, || Mentioned::of(sql, catalog))
             })
     }

@@ -18,6 +18,7 @@ use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::{
     Frame, Known, Pending, Protocol, Subject, TransactionSoFar, executed, is_wild, now_and_then, opaque_facts,
 };
+use crate::text::Text;
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper, and whoever drives a session
 /// remembers each statement that is under way.
@@ -48,6 +49,9 @@ impl Session {
                 return;
             }
             self.full = false;
+            if self.waits_amid() {
+                return;
+            }
             if self.limits.under_way && self.waits_for_limited() {
                 return;
             }
@@ -162,12 +166,12 @@ impl Session {
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
-        let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, unnamed: true, types: &[] }))
-        else {
+        let (text, check) = (Text::unsent(sql.clone()), Check { simple: true, unnamed: true, types: &[] });
+        let Judged::Facts(facts) = self.judge(&text, Some(&check)) else {
             return;
         };
         self.next_piece();
-        let pending = self.pending(Protocol::Simple, facts, sql.clone());
+        let pending = self.pending(Protocol::Simple, facts, text);
         self.decide(Subject {
             frame: Frame::Query(frame.clone()),
             opaque: false,
@@ -201,7 +205,7 @@ impl Session {
                 if let Some(declares) = declares {
                     let origins = traces.of_statement.clone().filter(|_| traces.described.get().is_none());
                     if let Some(late) = &traces.late {
-                        self.executes_anew(&late.sql, &late.facts);
+                        self.executes_anew(&late.text, &late.facts);
                     }
                     let changes = traces.changes.clone().filter(|_| at.learned != self.learned);
                     self.owe(Owed::Execute { number, traces, origins, declares });
@@ -221,7 +225,7 @@ impl Session {
     /// A portal of which nothing is known, or no longer.
     fn execute_unseen(&mut self, frame: &Bytes) {
         self.next_piece();
-        let pending = self.pending(Protocol::Extended, opaque_facts(), Bytes::new());
+        let pending = self.pending(Protocol::Extended, opaque_facts(), Text::unsent(Bytes::new()));
         self.decide(Subject {
             frame: Frame::Execute(frame.clone()),
             opaque: true,
@@ -245,7 +249,7 @@ impl Session {
             |facts: &&Facts| facts.kind != Kind::Transaction && (facts.effect.catalog || is_wild(facts));
         let own = late.facts.iter().filter(changes).count();
         if at.names != self.names_sent && late.facts.iter().any(|facts| goes_on(facts.kind)) {
-            let text = self.facts_now(&late.sql);
+            let text = self.facts_now(&late.text);
             if text.iter().any(|facts| facts.effect.refers.is_some() || facts.certainty == Certainty::Unknown)
             {
                 // It may go on with something else than it was let through for, and draw on another meter.
@@ -255,7 +259,7 @@ impl Session {
         if late.known.is_that_of(self, own, at.own_paths) {
             return false;
         }
-        let now = self.facts_of(&late.sql);
+        let now = self.facts_of(&late.text);
         shows_more(&now, &late.facts)
     }
 
@@ -293,34 +297,34 @@ impl Session {
                 }
             },
         };
-        let (facts, sql, types, parsed) = match meaning {
+        let (facts, text, types, parsed) = match meaning {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
                 let unnamed = name.is_empty();
                 let check = Check { simple: false, unnamed, types: &statement.types };
-                match self.judge(&statement.sql, fresh.then_some(&check)) {
+                match self.judge(&statement.text, fresh.then_some(&check)) {
                     Judged::Facts(now) => {
                         self.registry.means_as_then(&name, &statement, &now);
                         let facts = now_and_then(now, statement.facts.as_ref());
                         let facts = self.given_types(facts, &statement.types);
                         restated = statement.facts.is_some() && statement.settings != self.settings_changed;
-                        (facts, statement.sql.clone(), statement.types.clone(), statement.facts.clone())
+                        (facts, statement.text.clone(), statement.types.clone(), statement.facts.clone())
                     }
                     Judged::Later => return,
                 }
             }
-            Meaning::Sql(sql, then) => match self.judge(&sql, None) {
+            Meaning::Sql(text, then) => match self.judge(&text, None) {
                 Judged::Facts(now) => {
                     executes = true;
                     let then = executed(&then);
-                    (now_and_then(executed(&now), Some(&then)), sql, Vec::new(), Some(then))
+                    (now_and_then(executed(&now), Some(&then)), text, Vec::new(), Some(then))
                 }
                 Judged::Later => return,
             },
-            Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
+            Meaning::Opaque => (opaque_facts(), Text::unsent(Bytes::new()), Vec::new(), None),
         };
         let (values, formats) = self.park.take_values();
-        let pending = self.pending(Protocol::Extended, facts, sql);
+        let pending = self.pending(Protocol::Extended, facts, text);
         let pending = Pending { values, formats, types, restated, ..pending };
         self.decide(Subject {
             frame: Frame::Bind,
@@ -349,7 +353,7 @@ impl Session {
         }
         let Some(parsed) = self.park.all_parsed() else { return false };
         parsed.iter().all(|statement| {
-            matches!(&*self.facts_now(&statement.sql), [only]
+            matches!(&*self.facts_now(&statement.text), [only]
                 if matches!(only.kind, Kind::Session | Kind::Transaction) && only.certainty != Certainty::Unknown)
         })
     }
@@ -374,15 +378,15 @@ impl Session {
         }
         match parked {
             Parked::Parse { name, statement, frame } => {
-                let Prepared { sql, types, .. } = &*statement;
-                let facts = self.facts_now(sql);
-                if self.reads_when_parsed(&facts, sql, types) && !self.park.goes_on_with(&name) {
+                let Prepared { text, types, .. } = &*statement;
+                let facts = self.facts_now(text);
+                if self.reads_when_parsed(&facts, &text.sql, types) && !self.park.goes_on_with(&name) {
                     self.refuse_parse();
                     return false;
                 }
                 let (facts, settings) = (Some(facts), self.settings_changed);
-                let statement =
-                    Arc::new(Prepared { sql: sql.clone(), types: types.clone(), facts, settings });
+                let text = Text { read: Some(self.reading(&text.sql)), ..text.clone() };
+                let statement = Arc::new(Prepared { text, types: types.clone(), facts, settings });
                 self.server.harmless(b'P', &frame);
                 self.owe(Owed::Parse { name, statement });
             }
@@ -495,7 +499,7 @@ impl Session {
             .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if is_same(portal, name)))
     }
 
-    pub(crate) fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, sql: Bytes) -> Pending {
+    pub(crate) fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, text: Text) -> Pending {
         self.number = self.number.saturating_add(1);
         let aborted = match &*facts {
             [only] => {
@@ -518,7 +522,8 @@ impl Session {
             number: self.number,
             protocol,
             facts,
-            sql,
+            sql: text.sql,
+            read: text.read,
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),
@@ -559,7 +564,8 @@ fn read_parked(tag: u8, frame: Bytes) -> Result<Parked, ReadError> {
     Ok(match tag {
         b'P' => {
             let Parse { name, sql, types } = Parse::read(&frame)?;
-            let statement = Arc::new(Prepared { sql: owned(sql), types, facts: None, settings: 0 });
+            let statement =
+                Arc::new(Prepared { text: Text::unsent(owned(sql)), types, facts: None, settings: 0 });
             Parked::Parse { name: registry::key(name), statement, frame }
         }
         b'B' => {

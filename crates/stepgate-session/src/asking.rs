@@ -10,6 +10,7 @@ use stepgate_wire::read::Target;
 
 use crate::expect::{self, Owed};
 use crate::session::{Gate, Session};
+use crate::text::Text;
 
 /// How a statement would be tried.
 pub(crate) struct Check<'a> {
@@ -28,8 +29,8 @@ pub(crate) enum Judged {
 
 impl Session {
     /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
-    pub(crate) fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
-        let facts = self.facts_of(sql);
+    pub(crate) fn judge(&mut self, text: &Text, check: Option<&Check<'_>>) -> Judged {
+        let facts = self.facts_of(text);
         let understood = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
         // As whom it would run is part of what people are asked, whatever it names.
         let unsure = self.state.runs_as == RunsAs::Unsure && facts.iter().any(|it| !it.columns.is_empty());
@@ -44,7 +45,7 @@ impl Session {
         }
         if known
             || !(self.must_wait_for_names()
-                || (!understood && check.is_some_and(|check| self.must_try(&facts, sql, check))))
+                || (!understood && check.is_some_and(|check| self.must_try(&facts, &text.sql, check))))
         {
             Judged::Facts(facts)
         } else {
@@ -133,7 +134,7 @@ impl Session {
         let parsed = self.park.all_parsed().unwrap_or_default();
         let names_unknown =
             |facts: &Facts| facts.reasons.iter().any(|reason| reason.code == "unknown-relation");
-        if !parsed.iter().any(|statement| self.facts_now(&statement.sql).iter().any(names_unknown)) {
+        if !parsed.iter().any(|statement| self.facts_now(&statement.text).iter().any(names_unknown)) {
             return false;
         }
         self.looked = true;

@@ -1,6 +1,10 @@
 //! COPY FROM STDIN. While PostgreSQL reads its data, it ignores Sync and Flush (`CopyGetData` of copyfromparse.c).
 //! Which Sync has a reply must never be in doubt, or replies would be taken for those of other statements: so a Sync
 //! waits until the server has said whether it reads data, and is not sent where it does.
+//!
+//! Outside of it, PostgreSQL ignores data: but whatever is overdue (`statement_timeout`) strikes when it has read any message,
+//! and by an error there it neither skips up to Sync nor leaves ReadyForQuery to that (`SocketBackend` of postgres.c does not
+//! count data among the messages of the extended protocol). So data that nothing reads are not sent.
 
 use bytes::Bytes;
 use stepgate_wire::Piece;
@@ -37,26 +41,44 @@ enum Fate {
     Unknown(u64),
 }
 
+/// Whether something reads the client's data, as far as that can be told.
+enum Reader {
+    /// Something does, or has failed: then nothing is under way that could still be overdue.
+    Is,
+    Nothing,
+    /// This statement does, unless it is none that does: its portal may be suspended, with its timeout running.
+    MayBe(u64),
+}
+
 impl Session {
-    /// CopyData executes nothing: outside COPY FROM STDIN, PostgreSQL ignores it.
+    /// CopyData executes nothing.
     pub(crate) fn copy_data(&mut self) {
         let begins = matches!(self.inbox.front(), Some(Piece::Part { first: true, .. }));
-        if begins && !self.park.is_empty() && !self.skipping {
-            self.leaving = true;
-            return;
-        }
+        let reads = !begins
+            || match self.reader() {
+                Reader::Is => true,
+                Reader::Nothing => false,
+                Reader::MayBe(number) => return self.settle_copy(number),
+            };
         let Some(Piece::Part { tag, bytes, first, last }) = self.next_piece() else { return };
-        (self.copying.dropped, self.copying.has_data) = (0, true);
         if first {
-            self.copying.frame_goes = !self.skipping && self.server.copy_data(tag, &bytes, last);
+            self.copying.frame_goes = reads && self.server.copy_data(tag, &bytes, last);
         } else if self.copying.frame_goes {
             // Whatever the server has said meanwhile: without its rest, it would take what follows for that.
             self.server.copy_data_rest(&bytes, last);
+        }
+        if self.copying.frame_goes {
+            (self.copying.dropped, self.copying.has_data) = (0, true);
         }
     }
 
     /// CopyDone or CopyFail.
     pub(crate) fn copy_ends(&mut self, tag: u8, frame: &Bytes) {
+        match self.reader() {
+            Reader::Is => {}
+            Reader::Nothing => return drop(self.next_piece()),
+            Reader::MayBe(number) => return self.settle_copy(number),
+        }
         self.next_piece();
         self.copy_in = false;
         (self.copying.dropped, self.copying.has_data) = (0, false);
@@ -67,10 +89,33 @@ impl Session {
             self.server.flush();
         }
         // Where it stands, for as long as it matters.
-        if self.expect.iter().any(|entry| entry.owed.copies_in() > 0) {
-            let segment = self.segment;
-            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment, ddl: self.ddl });
+        let segment = self.segment;
+        self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment, ddl: self.ddl });
+    }
+
+    /// What reads the client's data that come next. Only what was sent last can: it would have failed by anything else.
+    fn reader(&self) -> Reader {
+        if self.skipping || !self.park.is_empty() {
+            return Reader::Nothing;
         }
+        let ends = self.expect.iter().rev().take_while(|entry| matches!(entry.owed, Owed::CopyEnd)).count();
+        let at = self.expect.len().saturating_sub(ends.saturating_add(1));
+        match self.expect.get(at).map(|entry| &entry.owed) {
+            Some(last) if last.copies_in() <= ends => Reader::Nothing,
+            Some(Owed::Execute { number, .. }) if at > 0 || !self.copy_in => Reader::MayBe(*number),
+            Some(_) => Reader::Is,
+            None => Reader::Nothing,
+        }
+    }
+
+    /// Waits until the server has said whether this statement reads data.
+    fn settle_copy(&mut self, number: u64) {
+        if self.copying.flushed != number {
+            // What an Execute ends with sits in the server's buffer until then.
+            self.server.flush();
+            self.copying.flushed = number;
+        }
+        self.gate = Gate::Settling;
     }
 
     /// The server begins to read data for the statement at the head of what is owed.
@@ -118,12 +163,7 @@ impl Session {
                 false
             }
             Fate::Unknown(number) => {
-                if self.copying.flushed != number {
-                    // What an Execute ends with sits in the server's buffer until then.
-                    self.server.flush();
-                    self.copying.flushed = number;
-                }
-                self.gate = Gate::Settling;
+                self.settle_copy(number);
                 false
             }
         }

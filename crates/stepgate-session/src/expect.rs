@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::amid::Skips;
 use crate::described::Origins;
 use crate::outlet::{Opened, Traces};
 use crate::registry::{Prepared, bytes_of};
@@ -71,6 +72,9 @@ pub(crate) enum Owed {
     /// The gate's own question whether a statement parses: swallowed up to and including `Z`, unless it
     /// does not; then its error is the statement's.
     Check(Check),
+    /// The gate's own question whether the server skips up to Sync: `Z`, `3`, `Z`, swallowed, before which that of what it skips
+    /// may come.
+    Skips(Skips),
     /// Nothing: marks where the client's CopyDone or CopyFail stands among the messages.
     CopyEnd,
 }
@@ -85,6 +89,7 @@ impl Owed {
                 | Self::RefusedQuery(_)
                 | Self::Probe
                 | Self::OwnSync
+                | Self::Skips(_)
                 | Self::Check(Check { within: false, .. })
         )
     }

@@ -12,6 +12,7 @@ use crate::outlet::{Made, Traces};
 use crate::registry::{self, Meaning};
 use crate::session::Session;
 use crate::subject::{closes, empty_facts, is_wild, now_and_then, opaque_facts};
+use crate::text::Text;
 
 /// A text longer than this, in bytes, may take more than some milliseconds to read.
 const LONG: usize = 32 << 10;
@@ -187,8 +188,8 @@ impl Session {
 
     /// Facts by catalog, state and names as they are now. EXECUTE and FETCH have the facts of what they go on
     /// with, where that is known and nothing is under way that could change it.
-    pub(crate) fn facts_of(&mut self, sql: &Bytes) -> Arc<[Facts]> {
-        let facts = self.facts_now(sql);
+    pub(crate) fn facts_of(&mut self, text: &Text) -> Arc<[Facts]> {
+        let facts = self.facts_now(text);
         let settled = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
         let [only] = &*facts else { return facts };
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
@@ -213,7 +214,7 @@ impl Session {
                     return facts;
                 }
                 // Functions are compiled when they are first called, and the names in them looked up.
-                let now = self.facts_now(&declared.sql);
+                let now = self.facts_now(&declared.text);
                 if shows_more(&now, &declared.facts) { now } else { facts }
             }
             (Kind::Execute, Made::Prepared(text, then)) => {
@@ -235,7 +236,7 @@ impl Session {
                 let Meaning::Known(prepared) = self.registry.statement(&name) else {
                     return Arc::clone(facts);
                 };
-                match &*now_and_then(self.facts_now(&prepared.sql), prepared.facts.as_ref()) {
+                match &*now_and_then(self.facts_now(&prepared.text), prepared.facts.as_ref()) {
                     [prepared] => Arc::from([only.executed(prepared)]),
                     _ => Arc::clone(facts),
                 }
@@ -261,11 +262,11 @@ impl Session {
     }
 
     /// What the result of a statement may show: of a FETCH, what its cursor does.
-    pub(crate) fn shown(&mut self, sql: &Bytes, facts: &Arc<[Facts]>) -> Arc<[Facts]> {
+    pub(crate) fn shown(&mut self, text: &Text, facts: &Arc<[Facts]>) -> Arc<[Facts]> {
         if !matches!(&**facts, [only] if only.kind == Kind::Cursor) {
             return Arc::clone(facts);
         }
-        let text = self.facts_now(sql);
+        let text = self.facts_now(text);
         let cursor = text.first().and_then(|only| only.effect.refers.as_ref());
         match cursor.and_then(|name| self.registry.sql_name(name)) {
             Some(Made::Cursor(declared)) => facts.iter().chain(declared.facts.iter()).cloned().collect(),
@@ -280,22 +281,22 @@ impl Session {
     }
 
     /// What an EXECUTE or FETCH goes on with, where it is known and may yet come to mean something else.
-    pub fn goes_on(&mut self, sql: &Bytes) -> Option<GoesOn> {
-        let facts = self.facts_now(sql);
+    pub fn goes_on(&mut self, text: &Text) -> Option<GoesOn> {
+        let facts = self.facts_now(text);
         let [only] = &*facts else { return None };
         if only.kind == Kind::Prepare {
             // A Bind of what SQL has prepared has its text.
-            return Some(GoesOn::Prepared(sql.clone()));
+            return Some(GoesOn::Prepared(text.clone()));
         }
         let name = only.effect.refers.as_ref()?;
         match (only.kind, self.registry.sql_name(name)) {
             (Kind::Execute, Some(Made::Prepared(text, _))) => Some(GoesOn::Prepared(text.clone())),
             (Kind::Cursor, Some(Made::Cursor(declared))) if !declared.is_settled() => {
-                Some(GoesOn::Cursor(declared.sql.clone(), Arc::clone(&declared.facts)))
+                Some(GoesOn::Cursor(declared.text.clone(), Arc::clone(&declared.facts)))
             }
             (Kind::Execute, None) => {
                 match self.registry.statement(&Bytes::copy_from_slice(name.as_bytes())) {
-                    Meaning::Known(prepared) => Some(GoesOn::Prepared(prepared.sql.clone())),
+                    Meaning::Known(prepared) => Some(GoesOn::Prepared(prepared.text.clone())),
                     _ => None,
                 }
             }
@@ -323,11 +324,11 @@ impl Session {
     }
 
     /// The same of what a text executes that has these facts.
-    pub(crate) fn executes_anew(&mut self, sql: &Bytes, facts: &[Facts]) {
+    pub(crate) fn executes_anew(&mut self, text: &Text, facts: &[Facts]) {
         if facts.iter().all(|facts| facts.kind != Kind::Execute) {
             return;
         }
-        for facts in self.facts_now(sql).iter().filter(|facts| facts.kind == Kind::Execute) {
+        for facts in self.facts_now(text).iter().filter(|facts| facts.kind == Kind::Execute) {
             if let Some(name) = &facts.effect.refers {
                 self.means_by_now(&registry::key(name.as_bytes()));
             }
@@ -337,20 +338,20 @@ impl Session {
     /// What is prepared under this name may be gone on with by what its names mean now. Whether to parse it anew may read
     /// data.
     pub(crate) fn means_by_now(&mut self, name: &Bytes) -> bool {
-        let (sql, types) = match self.newest_parse(name) {
+        let (text, types) = match self.newest_parse(name) {
             Some(at) => match self.expect.get(at).map(|entry| &entry.owed) {
-                Some(Owed::Parse { statement, .. }) => (statement.sql.clone(), statement.types.clone()),
+                Some(Owed::Parse { statement, .. }) => (statement.text.clone(), statement.types.clone()),
                 _ => return false,
             },
             None => match self.registry.last_known(name) {
-                Meaning::Known(statement) => (statement.sql.clone(), statement.types.clone()),
-                Meaning::Sql(sql, _) => (sql, Vec::new()),
+                Meaning::Known(statement) => (statement.text.clone(), statement.types.clone()),
+                Meaning::Sql(text, _) => (text, Vec::new()),
                 Meaning::Opaque => return false,
             },
         };
-        let now = self.facts_now(&sql);
+        let now = self.facts_now(&text);
         self.may_mean(name, &now);
-        self.reads_when_parsed(&now, &sql, &types)
+        self.reads_when_parsed(&now, &text.sql, &types)
     }
 
     /// The same, by facts that are known.
@@ -368,7 +369,7 @@ impl Session {
         let mut doubted = Vec::new();
         for entry in &mut self.expect {
             match &mut entry.owed {
-                Owed::Parse { statement, .. } if changed(&statement.sql, entry.ddl) => {
+                Owed::Parse { statement, .. } if changed(&statement.text.sql, entry.ddl) => {
                     registry::also_means(statement, &opaque_facts());
                 }
                 Owed::Describe { statement: Some(name), .. } => doubted.push((name.clone(), entry.ddl)),
@@ -377,8 +378,8 @@ impl Session {
         }
         for (name, ddl) in doubted {
             let sql = match self.registry.last_known(&name) {
-                Meaning::Known(statement) => statement.sql.clone(),
-                Meaning::Sql(sql, _) => sql,
+                Meaning::Known(statement) => statement.text.sql.clone(),
+                Meaning::Sql(text, _) => text.sql,
                 Meaning::Opaque => continue,
             };
             if changed(&sql, ddl) {
@@ -400,9 +401,10 @@ impl Session {
     }
 
     /// Facts of the text alone, by catalog and state as they are now.
-    pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
-        if let Some(doubted) = self.doubted(sql) {
-            return self.read(sql, &doubted);
+    pub(crate) fn facts_now(&mut self, text: &Text) -> Arc<[Facts]> {
+        let sql = &text.sql;
+        if let Some(other) = self.other_state(text) {
+            return self.read(sql, &other);
         }
         if let Some(known) = self.cache.get(sql) {
             return known;
@@ -410,29 +412,6 @@ impl Session {
         let facts = self.read(sql, &self.state);
         self.cache.insert(sql, &facts);
         facts
-    }
-
-    /// The state to read a text by, where what is under way may have made it another.
-    fn doubted(&self, sql: &Bytes) -> Option<SessionState> {
-        let stale = self.catalog_stale();
-        let (letters, quotes) = match self.reading.is_unsure() {
-            true => (!sql.is_ascii(), sql.contains(&b'\\')),
-            false => (false, false),
-        };
-        (stale || letters || quotes).then(|| {
-            let mut state = (*self.state).clone();
-            if stale {
-                // Objects may exist, or mean, what the snapshot does not know: where a column is gone, its name is found
-                // further out, or calls a function.
-                (state.search_path, state.moved) = (None, true);
-            }
-            if letters {
-                state.encoding = ClientEncoding::Other;
-            }
-            // A backslash may end a literal elsewhere (`standard_conforming_strings`).
-            state.standard_conforming_strings &= !quotes;
-            state
-        })
     }
 
     fn read(&self, sql: &Bytes, state: &SessionState) -> Arc<[Facts]> {
@@ -471,9 +450,9 @@ fn may_have_text(sql: &[u8]) -> bool {
 #[derive(Debug, Clone)]
 pub enum GoesOn {
     /// A prepared statement, by this text.
-    Prepared(Bytes),
+    Prepared(Text),
     /// A cursor declared by this text, with these facts when it was.
-    Cursor(Bytes, Arc<[Facts]>),
+    Cursor(Text, Arc<[Facts]>),
 }
 
 /// Whether it is one query that runs no code but the server's own.

@@ -12,18 +12,19 @@ use stepgate_wire::read::FunctionCall;
 use crate::asking::Judged;
 use crate::session::Session;
 use crate::subject::{Frame, Known, Pending, Protocol, Subject};
+use crate::text::Text;
 
 impl Session {
     pub(crate) fn function_call(&mut self, frame: &Bytes) -> Result<(), ReadError> {
         let call = FunctionCall::read(frame)?;
-        let sql = self.call_as_select(&call);
-        let Judged::Facts(facts) = self.judge(&sql, None) else { return Ok(()) };
+        let text = Text::unsent(self.call_as_select(&call));
+        let Judged::Facts(facts) = self.judge(&text, None) else { return Ok(()) };
         self.next_piece();
         let value = |value: Option<&[u8]>| value.map(|value| frame.slice_ref(value));
         let pending = Pending {
             values: call.arguments.iter().map(value).collect(),
             formats: (0..call.arguments.len()).map(|index| call.formats.of(index)).collect(),
-            ..self.pending(Protocol::Function, facts, sql)
+            ..self.pending(Protocol::Function, facts, text)
         };
         self.decide(Subject {
             frame: Frame::Function(frame.clone()),

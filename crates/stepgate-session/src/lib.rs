@@ -20,6 +20,7 @@
 
 mod advance;
 mod allowance;
+mod amid;
 mod asking;
 mod cache;
 mod copy;
@@ -50,6 +51,7 @@ mod shown;
 mod subject;
 mod subjects;
 mod tally;
+mod text;
 mod verdict;
 
 pub use advance::MAX_OWED;
@@ -63,3 +65,4 @@ pub use session::{Action, Ending, Session, Setup};
 pub use shown::{HashSubject, Tells};
 pub use subject::{Pending, Protocol, TransactionSoFar};
 pub use subjects::{TrackedKeys, is_one_text, text_of};
+pub use text::{Reading, Text};

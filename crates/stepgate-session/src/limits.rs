@@ -129,7 +129,7 @@ impl Session {
         if !fetches {
             return own;
         }
-        let text = self.facts_now(&pending.sql);
+        let text = self.facts_now(&pending.text());
         let Some(name) = text.first().and_then(|only| only.effect.refers.as_ref()) else { return own };
         let of_cursor = match self.registry.sql_name(name) {
             // By other rules than now, it is judged by itself.

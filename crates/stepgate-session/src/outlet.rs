@@ -15,6 +15,7 @@ use crate::registry::bytes_of;
 use crate::shown::Counting;
 use crate::subject::{Known, changes};
 use crate::subjects::KeyFields;
+use crate::text::Text;
 
 /// What lets a statement through to the server.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Traces {
 /// A statement whose portal sees what was stored after its Bind.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Late {
-    pub(crate) sql: Bytes,
+    pub(crate) text: Text,
     pub(crate) facts: Arc<[Facts]>,
     pub(crate) known: Known,
 }
@@ -116,24 +117,24 @@ pub(crate) enum Made {
     /// DECLARE: a cursor whose statement was let through.
     Cursor(Declared),
     /// PREPARE, by this text, with these facts when it ran.
-    Prepared(Bytes, Arc<[Facts]>),
+    Prepared(Text, Arc<[Facts]>),
 }
 
 impl Made {
     /// What it is counted as.
     pub(crate) fn bytes(&self) -> usize {
-        let (sql, facts) = match self {
-            Self::Cursor(declared) => (&declared.sql, &declared.facts),
-            Self::Prepared(sql, facts) => (sql, facts),
+        let (text, facts) = match self {
+            Self::Cursor(declared) => (&declared.text, &declared.facts),
+            Self::Prepared(text, facts) => (text, facts),
         };
-        sql.len().saturating_add(bytes_of(facts))
+        text.sql.len().saturating_add(bytes_of(facts))
     }
 }
 
 /// A cursor, by the text of its DECLARE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declared {
-    pub(crate) sql: Bytes,
+    pub(crate) text: Text,
     /// When it ran.
     pub(crate) facts: Arc<[Facts]>,
     /// What running it may change.
@@ -301,6 +302,11 @@ impl ToServer {
     /// Closes a portal.
     pub(crate) fn close_portal(&mut self, portal: &Bytes) {
         self.message(b'C', &[b"P", portal, b"\0"]);
+    }
+
+    /// Closes a prepared statement.
+    pub(crate) fn close_statement(&mut self, name: &str) {
+        self.message(b'C', &[b"S", name.as_bytes(), b"\0"]);
     }
 
     /// Has a portal described, which executes nothing.

@@ -14,6 +14,7 @@ use crate::described::Origins;
 use crate::outlet::{Made, Opened};
 use crate::portals::Portals;
 use crate::subject::now_and_then;
+use crate::text::Text;
 
 /// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
 /// falls out is not forgotten silently but becomes unknown.
@@ -53,7 +54,7 @@ pub(crate) const fn is_certain(name: &[u8]) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Prepared {
     /// The text of its Parse.
-    pub(crate) sql: Bytes,
+    pub(crate) text: Text,
     /// Type OIDs of its parameters that Parse gave.
     pub(crate) types: Vec<u32>,
     /// Its facts when its Parse went to the server; `None`: it has not gone yet. The server may go on with
@@ -67,13 +68,13 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// The same, with other facts.
     fn with(&self, facts: Arc<[Facts]>) -> Self {
-        let Self { sql, types, facts: _, settings } = self;
-        Self { sql: sql.clone(), types: types.clone(), facts: Some(facts), settings: *settings }
+        let Self { text, types, facts: _, settings } = self;
+        Self { text: text.clone(), types: types.clone(), facts: Some(facts), settings: *settings }
     }
 
     /// What it is counted as.
     fn bytes(&self) -> usize {
-        self.sql.len().saturating_add(self.facts.as_ref().map_or(0, |facts| bytes_of(facts)))
+        self.text.sql.len().saturating_add(self.facts.as_ref().map_or(0, |facts| bytes_of(facts)))
     }
 }
 
@@ -96,7 +97,7 @@ pub(crate) enum Meaning {
     /// The Parse with this text.
     Known(Arc<Prepared>),
     /// The PREPARE with this text, and its facts when it ran.
-    Sql(Bytes, Arc<[Facts]>),
+    Sql(Text, Arc<[Facts]>),
     /// Something the gate did not see being made.
     Opaque,
 }
@@ -126,7 +127,7 @@ impl Registry {
         self.forget_statement(&name);
         // Whatever SQL prepared under this name is gone, or this Parse would have failed.
         self.forget_sql_name(&name);
-        if statement.sql.len() > MAX_TEXT {
+        if statement.text.sql.len() > MAX_TEXT {
             return;
         }
         self.bytes = self.bytes.saturating_add(statement.bytes());
@@ -227,7 +228,7 @@ impl Registry {
     /// What it meant when that was last known.
     pub(crate) fn last_known(&self, name: &Bytes) -> Meaning {
         self.statements.get(name).cloned().unwrap_or_else(|| match self.made(name) {
-            Some(Made::Prepared(sql, facts)) => Meaning::Sql(sql.clone(), Arc::clone(facts)),
+            Some(Made::Prepared(text, facts)) => Meaning::Sql(text.clone(), Arc::clone(facts)),
             _ => Meaning::Opaque,
         })
     }
@@ -391,7 +392,7 @@ mod tests {
 
     fn prepared(sql: &str) -> Arc<Prepared> {
         Arc::new(Prepared {
-            sql: Bytes::copy_from_slice(sql.as_bytes()),
+            text: Text::unsent(Bytes::copy_from_slice(sql.as_bytes())),
             types: Vec::new(),
             facts: None,
             settings: 0,
@@ -418,12 +419,13 @@ mod tests {
         }
         let mut registry = Registry::default();
         for number in 0..100 {
-            let sql = Bytes::from(format!("select * from wide a{number}"));
+            let text = Text::unsent(Bytes::from(format!("select * from wide a{number}")));
             let facts: Arc<[Facts]> = Arc::from([facts.clone()]);
             let facts_then = Some(Arc::clone(&facts));
-            let statement = Prepared { sql: sql.clone(), types: Vec::new(), facts: facts_then, settings: 0 };
+            let statement =
+                Prepared { text: text.clone(), types: Vec::new(), facts: facts_then, settings: 0 };
             registry.prepared(Bytes::from(format!("s{number}")), Arc::new(statement));
-            registry.made_by_sql(&format!("q{number}"), Made::Prepared(sql, facts));
+            registry.made_by_sql(&format!("q{number}"), Made::Prepared(text, facts));
         }
         assert!(registry.statements.len() < 50 && registry.sql.len() < 50);
         assert!(registry.bytes <= MAX_STATEMENT_BYTES);
@@ -483,7 +485,8 @@ mod tests {
     #[test]
     fn a_name_that_parse_took_over_no_longer_means_what_prepare_made_of_it() {
         let mut registry = Registry::default();
-        registry.made_by_sql("s", Made::Prepared(Bytes::from("prepare s as select 1"), Arc::from([])));
+        let text = Text::unsent(Bytes::from("prepare s as select 1"));
+        registry.made_by_sql("s", Made::Prepared(text, Arc::from([])));
         registry.prepared(Bytes::from("s"), prepared("select ssn from customers"));
         assert_eq!(registry.sql_name("s"), None);
     }

@@ -42,6 +42,10 @@ impl Session {
     }
 
     pub(crate) fn take_from_server(&mut self, piece: &Piece) {
+        // What else comes may come of anything.
+        if !matches!(piece.tag(), b'E' | b'N' | b'A' | b'S') {
+            self.heard_amid();
+        }
         match piece {
             // Nothing that is waited for.
             Piece::Part { bytes, first, last, .. } => return self.data(bytes, *first, *last),
@@ -122,6 +126,7 @@ impl Session {
                 self.client.relay(frame);
                 self.copy_in_begins();
             }
+            (Owed::Skips(_), b'3') => self.closed_amid(),
             (Owed::OwnDescribe { .. }, b'T' | b'n') => drop(self.expect.pop_front()),
             (Owed::OwnClose { .. }, b'3') => {
                 if let Some(Owed::OwnClose { portal }) = self.expect.pop_front().map(|entry| entry.owed) {
@@ -256,6 +261,9 @@ impl Session {
             Some(nonce) => fields.get(b'M').is_some_and(|text| contains(text, nonce.as_bytes())),
             None => fields.get(b'C') == Some(UNDEFINED_FUNCTION),
         };
+        let refused = matches!(self.expect.front().map(|entry| &entry.owed),
+            Some(Owed::RefusedQuery(Some(poison))) if is(poison));
+        let amid = self.heard_amid() && !refused && !self.fatal;
         match self.expect.front_mut().map(|entry| &mut entry.owed) {
             // Nothing is owed: the server ends the connection.
             None => {
@@ -265,6 +273,11 @@ impl Session {
                     // A timeout of the server's, in the middle of a segment.
                     self.skip_to_sync(sqlstate);
                 }
+            }
+            Some(Owed::Query { .. } | Owed::RefusedQuery(_)) if amid => {
+                let shown = self.shown_error(frame);
+                self.client.relay(&shown);
+                self.ask_whether_it_skips(sqlstate);
             }
             Some(Owed::Query { failed, .. }) => {
                 *failed = true;
@@ -347,6 +360,8 @@ impl Session {
                 self.done(sqlstate.clone());
             }
         }
+        // What was sent last is skipped, too, unless it is behind another Sync.
+        self.amid &= !self.expect.is_empty();
         for number in self.park.all_passed().into_iter().filter(|number| Some(*number) != last) {
             // Let through, and skipped before it was sent.
             let sqlstate = sqlstate.clone();
@@ -405,6 +420,7 @@ impl Session {
                 self.expect.pop_front();
                 self.synced_within = false;
             }
+            Some(Owed::Skips(_)) => self.ready_amid(frame),
             Some(Owed::Check(_)) => {
                 if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {
                     self.checked(check, Some(frame));
@@ -466,6 +482,7 @@ impl Session {
         match self.expect.front().map(|entry| &entry.owed) {
             Some(
                 Owed::Probe
+                | Owed::Skips(_)
                 | Owed::OwnDescribe { .. }
                 | Owed::OwnClose { .. }
                 | Owed::Refused(_)

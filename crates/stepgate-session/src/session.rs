@@ -189,6 +189,8 @@ pub struct Session {
     pub(crate) segment_begun: bool,
     /// Nothing of it but what executes nothing and leaves no portal behind.
     pub(crate) segment_prepares: bool,
+    /// A Query or FunctionCall was sent last, in the middle of a segment, and nothing of its own has come.
+    pub(crate) amid: bool,
     /// A Sync of the gate's own in the middle of a segment of the client's is unanswered.
     pub(crate) synced_within: bool,
     /// `I`, `T` or `E`, as of the last ReadyForQuery.
@@ -282,6 +284,7 @@ impl Session {
             segment: 0,
             segment_begun: false,
             segment_prepares: true,
+            amid: false,
             synced_within: false,
             status: b'I',
             so_far: TransactionSoFar::Nothing,
@@ -414,6 +417,12 @@ impl Session {
     #[must_use]
     pub fn resolves_by(&self) -> (&Arc<SessionState>, &Arc<Catalog>) {
         (&self.state, &self.catalog)
+    }
+
+    /// The same for this statement, if the server has read its text by something else.
+    #[must_use]
+    pub fn reads_otherwise(&self, pending: &Pending) -> Option<Arc<SessionState>> {
+        pending.text().otherwise(&self.state).map(Arc::new)
     }
 
     /// What of the reply that is coming has gone to the client, and of which statement it is.
@@ -565,6 +574,7 @@ impl Session {
 
     pub(crate) fn owe(&mut self, owed: Owed) {
         let ends = owed.ends_with_ready();
+        self.amid |= self.segment_begun && matches!(owed, Owed::Query { .. } | Owed::RefusedQuery(_));
         self.segment_begun = !ends;
         self.segment_prepares = ends || (self.segment_prepares && owed.only_prepares());
         self.owed_bytes = if self.expect.is_empty() { 0 } else { self.owed_bytes };

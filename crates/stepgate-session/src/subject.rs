@@ -7,10 +7,10 @@ use stepgate_sql::{Closes, Facts, Isolation, SessionState, Settings, StatementVa
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
-use crate::facts::owned;
 use crate::meter::Meter;
 use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
+use crate::text::{Reading, Text};
 
 /// Which protocol brought the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +60,8 @@ pub struct Pending {
     /// The exact SQL bytes; of a FunctionCall, those of a SELECT of the same function. Empty where the gate does not know
     /// them (a portal that SQL made).
     pub sql: Bytes,
+    /// By what the server has read them, if it has.
+    pub read: Option<Reading>,
     /// Bind values as they came.
     pub values: Vec<Option<Bytes>>,
     /// A format code for each value.
@@ -77,6 +79,12 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Its text.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        Text { sql: self.sql.clone(), read: self.read }
+    }
+
     /// Looks up what it compares with.
     #[must_use]
     pub fn compared(&self) -> StatementValues<'_, Bytes> {
@@ -167,10 +175,12 @@ impl Subject {
         shows: Arc<[Facts]>,
         of_statement: Option<Origins>,
         meter: Option<Arc<Meter>>,
-        rules: u64,
+        session: &Session,
     ) -> Arc<Traces> {
         let facts = &self.pending.facts;
-        let made = self.makes(meter.as_ref(), rules);
+        let sql = &self.pending.sql;
+        let read = self.pending.read.unwrap_or_else(|| session.reading(sql));
+        let made = self.makes(meter.as_ref(), session.rules, read);
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
@@ -186,7 +196,7 @@ impl Subject {
             made,
             changes: changes(facts),
             late: facts.iter().any(sees_late).then(|| Late {
-                sql: owned(&self.pending.sql),
+                text: Text::kept(sql, read),
                 facts: Arc::clone(facts),
                 known: self.known.clone(),
             }),
@@ -198,17 +208,18 @@ impl Subject {
     /// The prepared statement or cursor that it leaves behind, where it is certain which: the one that it names. A cursor may
     /// stand among other statements (`begin; declare c …; fetch 100 in c`), if they close nothing and no code but the server's
     /// own is in it.
-    fn makes(&self, meter: Option<&Arc<Meter>>, rules: u64) -> Option<Made> {
+    fn makes(&self, meter: Option<&Arc<Meter>>, rules: u64, read: Reading) -> Option<Made> {
         let facts = &self.pending.facts;
+        let text = || Text::kept(&self.pending.sql, read);
         let mut makers = facts.iter().filter(|facts| !facts.effect.names.is_empty());
         let (Some(maker), None) = (makers.next(), makers.next()) else { return None };
         let alone = facts.len() == 1;
         match maker.kind {
             _ if maker.effect.names.len() != 1 => None,
-            Kind::Prepare if alone => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
+            Kind::Prepare if alone => Some(Made::Prepared(text(), Arc::clone(facts))),
             Kind::Cursor if alone || (maker.is_settled() && facts.iter().all(leaves_names)) => {
                 Some(Made::Cursor(Declared {
-                    sql: owned(&self.pending.sql),
+                    text: text(),
                     facts: if alone { Arc::clone(facts) } else { Arc::from([maker.clone()]) },
                     effect: Box::new(maker.effect.clone()),
                     meter: meter.cloned(),

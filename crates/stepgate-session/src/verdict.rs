@@ -20,13 +20,14 @@ impl Session {
     /// Nothing waits, or the token is another statement's: the session must end.
     pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
         let subject = self.take_subject().ok_or(WrongToken)?;
-        let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
+        let text = subject.pending.text();
+        let shows = self.shown(&text, &subject.pending.facts);
         let meter = self.meter_of(&subject.pending);
         self.limits.under_way |= meter.is_some();
         let counts = meter.as_ref().is_some_and(|meter| meter.counts_subjects());
         let unsaid = counts || self.must_describe_portal(&subject.pending.facts);
         let of_statement = self.description_of_bound(&subject.frame).filter(|_| !unsaid);
-        let traces = subject.traces(shows, of_statement, meter, self.rules);
+        let traces = subject.traces(shows, of_statement, meter, self);
         let number = subject.pending.number;
         match subject.frame {
             Frame::Query(ref frame) | Frame::Function(ref frame) => {
@@ -48,7 +49,7 @@ impl Session {
                 self.flush_limited();
             }
         }
-        self.executes_anew(&subject.pending.sql, &subject.pending.facts);
+        self.executes_anew(&text, &subject.pending.facts);
         self.take_effect(number, &subject.pending.facts);
         self.advance();
         Ok(())
@@ -167,11 +168,11 @@ impl Session {
             }
             _ => return None,
         };
-        let sql = &pending.sql;
+        let text = &pending.text();
         let facts = match (opaque, executes) {
             (true, _) => opaque_facts(),
-            (false, true) => now_and_then(executed(&self.facts_now(sql)), parsed.as_ref()),
-            (false, false) => now_and_then(self.facts_of(sql), parsed.as_ref()),
+            (false, true) => now_and_then(executed(&self.facts_now(text)), parsed.as_ref()),
+            (false, false) => now_and_then(self.facts_of(text), parsed.as_ref()),
         };
         let facts = self.given_types(facts, &pending.types);
         drop(pending);

@@ -211,3 +211,46 @@ fn syncs_behind_data_that_fail_are_answered() {
         assert!(stage.undecided() && !stage.ended);
     }
 }
+
+/// PostgreSQL ignores them, but for what is overdue: that strikes there, and ReadyForQuery follows at once, with another one
+/// for the Sync.
+#[test]
+fn data_that_nothing_reads_are_not_sent() {
+    let strays = || [frame(b'd', b"x"), frame(b'c', b""), frame(b'f', b"x\0")];
+    for stray in strays() {
+        let mut stage = Stage::new();
+        stage.run(&[parse("a", "select 1"), frame(b'H', b"")], &[frame(b'1', b"")]);
+        stage.client(&[stray, sync()]);
+        assert_eq!(tags(&stage.at_server()), "S");
+        stage.server(&[error("57014", "timeout"), ready(b'I')]);
+        assert_eq!(tags(&stage.at_client()), "EZ");
+        assert!(stage.session.is_idle() && !stage.ended);
+    }
+    // Nor behind what was sent since data were read.
+    let mut stage = reading(&[query("copy t from stdin")], &[copy_in()]);
+    stage.client(&[frame(b'd', b"bad"), parse("a", "select 1"), frame(b'H', b"")]);
+    stage.client(&strays());
+    assert_eq!(tags(&stage.at_server()), "dPH");
+}
+
+/// Its portal may be suspended, with its timeout running.
+#[test]
+fn behind_what_may_be_no_copy_data_wait_until_the_server_reads_any() {
+    for reads in [true, false] {
+        let mut stage = Stage::new();
+        // A portal that the gate does not know.
+        stage.client(&[execute("c")]);
+        let number = stage.decision().number;
+        stage.pass(permit(number));
+        stage.client(&[frame(b'd', b"x\n"), frame(b'c', b"")]);
+        assert_eq!(tags(&stage.at_server()), "EH");
+        if reads {
+            stage.server(&[copy_in()]);
+            assert_eq!(tags(&stage.at_server()), "dc");
+        } else {
+            stage.server(&[frame(b'D', b"\0\0"), frame(b's', b"")]);
+            assert_eq!(tags(&stage.at_server()), "");
+        }
+        assert!(!stage.ended);
+    }
+}

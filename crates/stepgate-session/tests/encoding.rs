@@ -88,3 +88,43 @@ fn quotes_are_not_read_while_what_they_are_read_by_may_change() {
     assert!(!stage.undecided(), "it is not understood: the server is asked whether it parses");
     assert_eq!(stage.at_server().iter().filter(|frame| frame[0] == b'E').count(), 1);
 }
+
+/// The server has kept its parse tree.
+#[test]
+fn what_was_prepared_is_read_as_it_was_when_the_encoding_changes() {
+    let text = "select \"\u{e9}\".a from t U&\"\\00e9\", app.other U&\"\\00c3\\00a9\"";
+    let by_sql = format!("prepare s as {text}");
+    let declare = format!("declare s cursor for select late(a) from ({text}) x");
+    let executed = |sql: &str| {
+        vec![support::parse("s", sql), support::bind("", "s"), support::execute(""), support::sync()]
+    };
+    let bound = || vec![support::bind("", "s"), support::execute(""), support::sync()];
+    for (prepares, goes_on) in [
+        (executed(text), bound()),
+        (executed(text), vec![query("execute s")]),
+        (vec![query(&by_sql)], bound()),
+        (vec![query(&by_sql)], vec![query("execute s")]),
+        (executed(&by_sql), vec![query("execute s")]),
+        (vec![query(&declare)], vec![query("fetch s")]),
+    ] {
+        let mut stage = Stage::new();
+        stage.session.set_catalog(support::catalog_with(&[], &["other"]));
+        let mut run = |frames: &[Vec<u8>], said: &[Vec<u8>]| {
+            let simple = frames[0][0] == b'Q';
+            let begun = frames[0][0] == b'P';
+            let confirmed = [frame(b'1', b""), frame(b'2', b"")];
+            let confirmed = if simple { &confirmed[2..] } else { &confirmed[usize::from(!begun)..] };
+            stage.client(frames);
+            let pending = stage.decision();
+            stage.pass(permit(pending.number));
+            stage.server(&[confirmed, said, &[complete(), ready(b'T')]].concat());
+            assert!(!stage.ended);
+            (pending.facts[0].columns.clone(), pending.facts[0].certainty)
+        };
+        run(&[query("begin")], &[]);
+        run(&prepares, &[]);
+        let then = run(&goes_on, &[]);
+        run(&[query("set client_encoding = 'LATIN1'")], &[is_encoding("LATIN1")]);
+        assert_eq!(run(&goes_on, &[]), then, "{:?}", prepares[0].escape_ascii().to_string());
+    }
+}

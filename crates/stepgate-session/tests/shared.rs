@@ -51,7 +51,9 @@ fn what_prepare_has_prepared_can_be_bound() {
     assert!(is_of_t(&pending));
     assert_eq!(pending.facts[0].kind, Kind::Execute);
     // What is watched while it runs is what it executes.
-    assert!(matches!(stage.session.goes_on(&pending.sql), Some(GoesOn::Prepared(sql)) if sql == pending.sql));
+    assert!(
+        matches!(stage.session.goes_on(&pending.text()), Some(GoesOn::Prepared(text)) if text.sql == pending.sql)
+    );
     assert!(is_of_t(&asked(&mut stage, &[query("execute q ('x')")])));
 }
 
@@ -64,7 +66,9 @@ fn what_parse_has_prepared_can_be_executed() {
     assert!(is_of_t(&pending));
     assert_eq!(pending.facts[0].kind, Kind::Execute);
     let sql = b"select a from t";
-    assert!(matches!(stage.session.goes_on(&pending.sql), Some(GoesOn::Prepared(of)) if of[..] == sql[..]));
+    assert!(
+        matches!(stage.session.goes_on(&pending.text()), Some(GoesOn::Prepared(of)) if of.sql[..] == sql[..])
+    );
     assert!(is_unknown(&asked(&mut stage, &[query("execute other")])));
     // Another Parse of that name is not confirmed yet, and waited for.
     stage.client(&[close_statement("q"), parse("q", "select 1"), sync(), query("execute q")]);

@@ -62,7 +62,8 @@ impl Changes {
     /// What the text of a message may change, none of whose statements runs code that does DDL.
     #[must_use]
     pub fn of(sql: &[u8], catalog: &Catalog) -> Self {
-        let Some(tokens) = std::str::from_utf8(sql).ok().and_then(tokens) else {
+        let text = std::str::from_utf8(sql).ok().filter(|text| !text.contains('\\'));
+        let Some(tokens) = text.and_then(tokens) else {
             return Self { touched: Touched::Anything, ends: true, twice: true };
         };
         let mut all = Self::default();
@@ -117,6 +118,14 @@ struct Reach<'c> {
 impl Reach<'_> {
     fn all(mut self, text: &str) -> Option<HashSet<Box<str>>> {
         self.text(text)?;
+        if text.contains('\\') {
+            // Where its literals end hangs on `standard_conforming_strings`: names may stand in what looks like one.
+            let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '$');
+            text.split(|letter| !is_part(letter)).for_each(|word| {
+                self.name(word);
+                self.name(&word.to_ascii_lowercase());
+            });
+        }
         while let Some(name) = self.open.pop() {
             if self.names.len() > MAX_MENTIONED {
                 return None;

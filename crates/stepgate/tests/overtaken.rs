@@ -581,7 +581,10 @@ fn names_that_are_changed_and_changed_back_under_a_waiting_statement_show_nothin
         (format!("{all};"), None),
         (format!("prepare p as {all};"), None),
         (format!("begin; declare c cursor for {all};"), None),
-        ("insert into mine.loot select ssn || '' from customers;".to_owned(), Some("select x from mine.loot;")),
+        (
+            "insert into mine.loot select ssn || '' from customers;".to_owned(),
+            Some("select x from mine.loot;"),
+        ),
     ] {
         let (mut psql, mut other) = (world.psql(&world.dana()), world.psql(&eve));
         assert!(psql.run("set search_path = mine, public;").unwrap().is_ok());
@@ -593,7 +596,10 @@ fn names_that_are_changed_and_changed_back_under_a_waiting_statement_show_nothin
         assert!(other.run("commit;").unwrap().is_ok());
         assert!(other.run(BACK).unwrap().is_ok());
         let lines = psql.ended(SOON).unwrap().join("\n");
-        assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{sends}: {lines}");
+        assert!(
+            lines.contains("FATAL:  stepgate: what this statement reads was changed"),
+            "{sends}: {lines}"
+        );
         assert!(!lines.contains("901-00-"), "{lines}");
         if let Some(reads) = reads {
             let mut psql = world.psql(&eve);

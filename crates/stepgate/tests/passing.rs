@@ -5,7 +5,7 @@
 mod support;
 
 use stepgate_testkit::{Person, Psql};
-use support::frames::{error, extended, frame, next, query, send, sync, until_tag};
+use support::frames::{error, extended, frame, held, next, query, send, sync, until_tag};
 use support::raw::{config, runtime, session};
 use support::{SOON, World, passes, waits};
 
@@ -195,6 +195,55 @@ fn single_byte_encodings_are_read_and_others_refused() {
         assert_eq!(reply.sqlstate, "0A000", "{}", reply.text());
     }
     assert!(psql.run("select 1;").unwrap().is_ok());
+}
+
+/// PostgreSQL keeps what it has parsed and finds the names in it anew, whatever the same bytes would be by then: here the second
+/// relation's alias, of two letters, is the first one's of one letter.
+#[test]
+fn what_is_prepared_stays_read_as_it_was_when_client_encoding_changes() {
+    let (world, runtime) = (World::new(), runtime());
+    let mine = "create schema mine; create table mine.customers (ssn text); create table mine.dummy (ssn text); \
+                insert into mine.customers values ('plain'); insert into mine.dummy values ('plain'); \
+                grant usage on schema mine to public; grant select on all tables in schema mine to public";
+    world.cluster.load("shop", mine).unwrap();
+    let dana = world.dana();
+    let text = "select \"\u{e9}\".ssn || '' from customers U&\"\\00e9\", mine.dummy U&\"\\00c3\\00a9\"";
+    let parsed = || [frame(b'P', format!("s\0{text}\0\0\0").as_bytes()), sync()].concat();
+    let prepared = || query(&format!("prepare s as {text}"));
+    let bound = || {
+        let bind = frame(b'B', b"\0s\0\0\0\0\0\0\0");
+        [bind, frame(b'E', &[0; 5]), sync()].concat()
+    };
+    let executed = || query("execute s");
+    for (prepares, goes_on) in [
+        (parsed(), bound()),
+        (parsed(), executed()),
+        (prepared(), bound()),
+        (prepared(), executed()),
+        ([query("begin"), query(&format!("declare s cursor for {text}"))].concat(), query("fetch s")),
+    ] {
+        let mut session = runtime.block_on(session(&config(&world, &dana))).unwrap();
+        let mut run = |bytes: &[u8], many: usize| {
+            send(&runtime, &mut session, bytes);
+            (0..many).flat_map(|_| until_tag(&runtime, &mut session, b'Z')).collect::<Vec<_>>()
+        };
+        run(&query("set search_path = mine"), 1);
+        let many = prepares.iter().filter(|byte| **byte == b'Q').count().max(1);
+        assert!(error(&run(&prepares, many)).is_none());
+        let is_cursor = many > 1;
+        let shown = run(&goes_on, 1);
+        assert!(error(&shown).is_none() && shown.iter().any(|(_, body)| body.ends_with(b"plain")));
+        assert!(error(&run(&query("set client_encoding = latin1"), 1)).is_none());
+        // As it was, it is as harmless as it was.
+        let shown = run(&goes_on, 1);
+        assert!(error(&shown).is_none(), "{:?}", error(&shown));
+        if is_cursor {
+            continue;
+        }
+        run(&query("set search_path = public"), 1);
+        send(&runtime, &mut session, &goes_on);
+        held(&runtime, &mut session);
+    }
 }
 
 #[test]

@@ -298,7 +298,11 @@ fn a_function_replaced_while_what_calls_it_runs_shows_nothing() {
                 continue;
             }
             let refused = other.run(REPLACE).unwrap();
-            assert!(refused.text().contains("what this changes is in use by a statement under way"), "{}", refused.text());
+            assert!(
+                refused.text().contains("what this changes is in use by a statement under way"),
+                "{}",
+                refused.text()
+            );
             let reply = psql.finish(SOON).unwrap();
             assert!(reply.is_ok() && !reply.text().contains("901-00-"), "{}", reply.text());
             passes(&mut other, REPLACE);
@@ -319,7 +323,11 @@ fn a_function_that_another_transaction_replaces_is_not_called_before_that_has_en
     passes(&mut other, "lock table products;");
     passes(&mut other, REPLACE);
     let refused = psql.run("select late(id) from products;").unwrap();
-    assert!(refused.text().contains("another session is changing what this statement runs"), "{}", refused.text());
+    assert!(
+        refused.text().contains("another session is changing what this statement runs"),
+        "{}",
+        refused.text()
+    );
     // What has nothing to do with it goes on.
     passes(&mut psql, "select count(*) from customers;");
     passes(&mut other, "rollback;");

@@ -185,7 +185,8 @@ impl Drive {
         if doubtful || self.judge.database.is_behind() || self.clash(state, &pending).is_some() {
             return Some(pending);
         }
-        let (names, _) = self.session.resolves_by();
+        let otherwise = self.session.reads_otherwise(&pending);
+        let names = otherwise.as_ref().unwrap_or(self.session.resolves_by().0);
         let Some(verdict) = self.judge.decide_as_before(&pending, names) else { return Some(pending) };
         let metrics = &self.judge.gate.metrics;
         metrics.analysed(decides.saturating_duration_since(state.now));
@@ -239,7 +240,9 @@ impl Drive {
             // What is known of them was true before somebody changed it.
             self.judge.fail(&pending, Refusal::CatalogUnknown, refusal::catalog_unknown()).await
         } else {
-            self.judge.decide(&mut pending, self.session.resolves_by()).await
+            let otherwise = self.session.reads_otherwise(&pending);
+            let (names, catalog) = self.session.resolves_by();
+            self.judge.decide(&mut pending, (otherwise.as_ref().unwrap_or(names), catalog)).await
         };
         state.now = Instant::now();
         state.pending = Some(pending);
@@ -253,9 +256,9 @@ impl Drive {
             return None;
         }
         let refers = |facts: &Facts| facts.kind == Kind::Execute;
-        let goes_on = facts.iter().any(refers).then(|| self.session.goes_on(&pending.sql)).flatten();
+        let goes_on = facts.iter().any(refers).then(|| self.session.goes_on(&pending.text())).flatten();
         let sql = match &goes_on {
-            Some(GoesOn::Prepared(sql)) => sql,
+            Some(GoesOn::Prepared(text)) => &text.sql,
             _ => &pending.sql,
         };
         let database = &self.judge.database;
@@ -307,8 +310,10 @@ impl Drive {
                     // By what it was judged, before what it stores itself is known.
                     let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
                     let refers = pending.facts.iter().any(refers);
-                    let goes_on = refers.then(|| self.session.goes_on(&pending.sql)).flatten();
+                    let goes_on = refers.then(|| self.session.goes_on(&pending.text())).flatten();
+                    let otherwise = self.session.reads_otherwise(&pending);
                     let (names, catalog) = self.session.resolves_by();
+                    let names = otherwise.as_ref().unwrap_or(names);
                     let in_block = self.session.is_in_block();
                     let by = Judged { goes_on, state: names, catalog, ddl, now: state.now, in_block };
                     let anew = self.session.begins_anew();

@@ -65,7 +65,10 @@ impl Drive {
         if let Some(facts) = self.session.judge_again() {
             Arc::make_mut(&mut pending).facts = facts;
         }
-        let verdict = self.judge.decide_again(&mut pending, self.session.resolves_by(), hold).await;
+        let otherwise = self.session.reads_otherwise(&pending);
+        let (names, catalog) = self.session.resolves_by();
+        let names = otherwise.as_ref().unwrap_or(names);
+        let verdict = self.judge.decide_again(&mut pending, (names, catalog), hold).await;
         state.pending = Some(pending);
         self.obey_unless_called_off(state, verdict, ddl).await;
     }

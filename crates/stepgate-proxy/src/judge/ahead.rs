@@ -212,6 +212,7 @@ fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {
         protocol: Protocol::Extended,
         facts: facts.into(),
         sql: bytes::Bytes::copy_from_slice(sql.as_bytes()),
+        read: None,
         values: Vec::new(),
         formats: Vec::new(),
         types: Vec::new(),

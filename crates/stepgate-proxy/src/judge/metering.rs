@@ -434,6 +434,7 @@ fn owned(pending: &Pending) -> Pending {
     let values = pending.values.iter();
     Pending {
         sql: Bytes::copy_from_slice(&pending.sql),
+        read: pending.read,
         values: values.map(|value| value.as_ref().map(|value| Bytes::copy_from_slice(value))).collect(),
         ..pending.clone()
     }

@@ -41,6 +41,7 @@ mod tests {
             protocol: Protocol::Extended,
             facts: Arc::new([Facts::empty()]),
             sql: Bytes::from_static(sql.as_bytes()),
+            read: None,
             values: values.iter().map(|value| value.map(Bytes::from_static)).collect(),
             formats: Vec::new(),
             types: Vec::new(),

@@ -207,6 +207,7 @@ mod tests {
             protocol: Protocol::Simple,
             facts: Arc::from(analyze(sql.as_bytes(), &catalog, &state)),
             sql: Bytes::copy_from_slice(sql.as_bytes()),
+            read: None,
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),

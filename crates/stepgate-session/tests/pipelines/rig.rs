@@ -44,7 +44,11 @@ pub(crate) struct Outcome {
     pub(crate) passed: usize,
     pub(crate) held: usize,
     pub(crate) ended: bool,
+    /// The gate has had all that it waits for.
+    pub(crate) idle: bool,
     pub(crate) dead: bool,
+    /// At what the server's timeout struck.
+    pub(crate) struck: Vec<Vec<u8>>,
 }
 
 struct Rig {
@@ -69,7 +73,7 @@ pub(crate) fn play(frames: &[Vec<u8>], seed: u64) -> Outcome {
     let session = Session::new(Setup {
         pid: 4_711,
         id: ID,
-        catalog: catalog_with(&[], &["deny", "hold", "holdno"]),
+        catalog: catalog_with(&[], &["deny", "hold", "holdno", "slow"]),
         parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         secret: [1; 32],
     });
@@ -109,6 +113,8 @@ impl Rig {
             if idle > 1_000 {
                 self.outcome.ran = std::mem::take(&mut self.server.ran);
                 self.outcome.dead = self.server.dead;
+                self.outcome.idle = self.session.is_idle();
+                self.outcome.struck = std::mem::take(&mut self.server.struck);
                 return;
             }
         }
@@ -230,7 +236,7 @@ impl Rig {
         }
         if !self.loads.is_empty() {
             let change = self.loads.remove(0);
-            self.session.catalog_loaded(change, catalog_with(&[], &["deny", "hold", "holdno"]));
+            self.session.catalog_loaded(change, catalog_with(&[], &["deny", "hold", "holdno", "slow"]));
             return true;
         }
         let Some((number, passes)) = self.held else { return false };

@@ -25,6 +25,12 @@ pub(crate) struct Server {
     savepoints: Vec<usize>,
     status: u8,
     skipping: bool,
+    /// The client has been slow in the middle of a segment: a timeout strikes at whatever comes next.
+    overdue: bool,
+    /// It will be, once it has read what it has flushed.
+    slow: bool,
+    /// At what it did.
+    pub(crate) struck: Vec<Vec<u8>>,
     /// Reading COPY data, for a Query or not.
     copy: Option<bool>,
     /// Not sent before something flushes it.
@@ -49,6 +55,9 @@ impl Server {
             savepoints: Vec::new(),
             status: b'I',
             skipping: false,
+            overdue: false,
+            slow: false,
+            struck: Vec::new(),
             copy: None,
             buffered: Vec::new(),
             sent: Vec::new(),
@@ -67,6 +76,8 @@ impl Server {
     }
 
     fn ready(&mut self) {
+        // What a Sync or Query has ended takes no longer.
+        self.slow = false;
         if self.status == b'I' {
             self.portals.clear();
         }
@@ -92,7 +103,17 @@ impl Server {
         if let Some(simple) = self.copy {
             return self.copying(simple, tag, body);
         }
+        // SocketBackend and PostgresMain of postgres.c.
         if self.skipping && !matches!(tag, b'S' | b'X') {
+            return;
+        }
+        if std::mem::take(&mut self.overdue) {
+            self.struck.push(message.to_vec());
+            self.fail(("57014", "statement timeout".to_owned()));
+            self.skipping = matches!(tag, b'P' | b'B' | b'D' | b'C' | b'E' | b'H');
+            if !self.skipping {
+                self.ready();
+            }
             return;
         }
         match tag {
@@ -112,7 +133,10 @@ impl Server {
                 self.skipping = false;
                 self.ready();
             }
-            b'H' => self.flush(),
+            b'H' => {
+                self.flush();
+                self.overdue = std::mem::take(&mut self.slow);
+            }
             b'X' => self.dead = true,
             b'd' | b'c' | b'f' => {}
             b'F' => {
@@ -224,6 +248,7 @@ impl Server {
         if self.statements.contains_key(&name) {
             return Err(("42P05", format!("{name} exists")));
         }
+        (self.overdue, self.slow) = (text.ends_with("app.slow"), text.ends_with("app.slow limit 1"));
         self.statements.insert(name, (text, false));
         self.say(b'1', b"");
         Ok(())
