@@ -309,7 +309,7 @@ fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
             }
             [name] => is_harmless(name),
             [schema, name] if schema == "pg_catalog" => is_harmless(name),
-            [schema, name] => catalog.only_computes(Some(schema), name),
+            [schema, name] => !catalog.is_user_type(name) && catalog.only_computes(Some(schema), name),
             _ => false,
         },
         Node::TypeName(it) => is_plain_type(it, catalog),

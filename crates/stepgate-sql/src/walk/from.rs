@@ -409,7 +409,7 @@ impl Walker<'_> {
             self.made_of(|walker| walker.somehow(|walker| walker.function_args(args, place, Uses::OUTPUT)));
         let last = parts.last().cloned().unwrap_or_default();
         let of_server = match parts.as_slice() {
-            [name] => !self.may_be_of_user(name),
+            [name] => self.is_of_server(name),
             [schema, _] | [_, schema, _] => schema == "pg_catalog",
             _ => false,
         };

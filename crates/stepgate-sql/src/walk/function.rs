@@ -139,7 +139,10 @@ impl Walker<'_> {
             // With the name of this database before it: of any other the server refuses it (namespace.c,
             // `DeconstructQualifiedName`).
             [schema, name] | [_, schema, name] if schema == "pg_catalog" => self.call(name),
-            [schema, name] | [_, schema, name] => self.routine(Some(schema), name),
+            [schema, name] | [_, schema, name] => {
+                self.call_as_cast(Some(schema), name);
+                self.routine(Some(schema), name);
+            }
             _ => self.doubt_function("unknown-function"),
         }
     }
@@ -152,16 +155,20 @@ impl Walker<'_> {
 
     /// Accounts for what somebody may have defined that a call by that name alone finds; whether a function may be among it.
     fn call_of_user(&mut self, name: &str) -> bool {
-        // `t('x')` may be a cast to a type of that name (parse_func.c, `func_get_detail`).
-        if self.may_be_type_of_user(name) {
-            self.type_named(name, None);
-            self.runs_casts();
-        }
+        self.call_as_cast(None, name);
         let may_be = self.may_be_of_user(name);
         if may_be {
             self.routine(None, name);
         }
         may_be
+    }
+
+    /// `t('x')` may be a cast to a type of that name, though there are functions of it (parse_func.c, `func_get_detail`).
+    fn call_as_cast(&mut self, schema: Option<&str>, name: &str) {
+        if self.may_be_type_of_user(schema, name) {
+            self.type_named(name, schema);
+            self.runs_casts();
+        }
     }
 
     /// Accounts for a function of pg_catalog, or of the grammar, being called.

@@ -345,10 +345,16 @@ impl Walker<'_> {
         self.catalog.is_user_function(name) && !self.session.search_path.as_ref().is_some_and(elsewhere)
     }
 
-    /// Whether an unqualified name that is called may mean a type outside pg_catalog.
-    pub(super) fn may_be_type_of_user(&self, name: &str) -> bool {
+    /// Whether a name that is called, in that schema if one is given, may mean a type outside pg_catalog.
+    pub(super) fn may_be_type_of_user(&self, schema: Option<&str>, name: &str) -> bool {
         let bound = self.body.body.is_some_and(|body| body.path == Path::Bound);
-        !bound && self.catalog.is_user_type(name)
+        let is_there = |it: &UserType| schema.is_none_or(|schema| it.schema == schema);
+        !bound && self.catalog.user_types(name).iter().any(is_there)
+    }
+
+    /// Whether a call by a name alone can be of the server's function, and of no other and no type.
+    pub(super) fn is_of_server(&self, name: &str) -> bool {
+        !self.may_be_of_user(name) && !self.may_be_type_of_user(None, name)
     }
 
     /// Whether a name that is no column may be an argument of the function in whose body it stands.

@@ -114,11 +114,11 @@ impl Walker<'_> {
         let Some((name, schema)) = parts.split_last() else { return false };
         let of_server = match schema.last() {
             Some(schema) => schema == "pg_catalog",
-            None => !self.may_be_of_user(name),
+            None => self.is_of_server(name),
         };
         let users = self.catalog.routines(name);
-        builtin::aggregates(name)
-            && (of_server || (!users.is_empty() && users.iter().all(|(_, it)| it.goes_on)))
+        let of_users = !self.catalog.is_user_type(name) && !users.is_empty();
+        builtin::aggregates(name) && (of_server || (of_users && users.iter().all(|(_, it)| it.goes_on)))
     }
 
     /// Statistics of a base table that is the only thing in FROM, with no CTE that could hide it.

@@ -320,7 +320,7 @@ impl<'c> Walker<'c> {
     fn plain_name(&self, function: &Function) -> Option<String> {
         let [part] = function.name.0.as_slice() else { return None };
         let name = folded(part.as_ident()?).into_owned();
-        (!self.may_be_of_user(&name)).then_some(name)
+        self.is_of_server(&name).then_some(name)
     }
 
     /// Whether computing a value cannot fail in a way that shows what it is computed from.

@@ -200,6 +200,35 @@ fn functions_and_columns_named_as_constructs_of_newer_servers_are_seen() {
     }
 }
 
+/// The server takes a call for a cast where no function of the name is given just these types.
+#[test]
+fn a_call_may_be_a_cast_though_there_are_functions_of_its_name() {
+    let (cluster, _) = shop();
+    let ddl = "create domain checks as text check (public.known(value));
+        create function checks(int) returns int language sql as 'select 1';
+        create domain count as text; create domain json_each as text;
+        create table keyed (id int, key text); insert into keyed values (1, 'KEY'), (2, 'KEY')";
+    cluster.load("shop", ddl).expect("DDL");
+    let catalog = snapshot(&cluster, "shop");
+    let failed = cluster.psql("shop", "select public.checks(lower('BBB'))").expect_err("a check").to_string();
+    assert!(failed.contains("checks_check"), "{failed}");
+    let cases = [
+        ("select public.checks(lower('x'))", "people.email"),
+        ("select shop.public.checks(lower('x'))", "people.email"),
+        ("select checks(lower('x'))", "people.email"),
+    ];
+    check(&cases, &catalog);
+    let of = |sql: &str| facts(sql, &catalog).pop().expect("one statement");
+    // As many rows as there are.
+    assert_eq!(cluster.psql("shop", "select count(key) from keyed").expect("rows"), "KEY\nKEY");
+    assert_ne!(of("select count(key) from keyed").estimate, Some(1));
+    assert_eq!(of("select max(key) from keyed").estimate, Some(1));
+    // No column of its own: the table's.
+    let outer = "select (select key from json_each(lower('x'))) from keyed";
+    assert_eq!(cluster.psql("shop", outer).expect("rows"), "KEY\nKEY");
+    assert!(columns(&of(outer)).contains_key("public.keyed.key"));
+}
+
 #[test]
 fn what_an_aggregate_is_given_is_made_of_the_types_that_it_says() {
     let (cluster, _) = shop();
