@@ -5,14 +5,14 @@
 //! there. So before the first of a reply is taken that was long in coming, or during which some session of the gate
 //! may have committed DDL, the catalog is looked at again, and what runs is judged by it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stepgate_session::{GoesOn, Pending, Protocol, TransactionSoFar};
-use stepgate_sql::{Catalog, Facts, SessionState, Taints, analyze};
-use stepgate_types::{Certainty, Kind};
+use stepgate_sql::{Catalog, Doubt, Facts, SessionState, Taints, analyze, written};
+use stepgate_types::{Certainty, Kind, RelationName};
 
 use crate::database::{CommitsDdl, Database, Ddl};
 
@@ -90,7 +90,7 @@ impl Watched {
             facts.flows.is_empty()
                 && facts.reasons.iter().all(|it| matches!(it.code, "unknown-relation" | "unresolved-name"))
         };
-        let has_flows = then.iter().any(|facts| !facts.flows.is_empty());
+        let has_flows = then.iter().chain(&*now).any(|facts| !facts.flows.is_empty());
         let makes_view = |facts: &Facts| facts.effect.creates.as_ref().is_some_and(|created| created.view);
         if !has_flows && then.iter().all(makes_view) {
             return None;
@@ -99,9 +99,35 @@ impl Watched {
         (has_flows || doubted).then_some(now)
     }
 
+    /// The relations in which it may have stored something, by what it was let through for, by these facts, and by what its
+    /// names mean in either catalog.
+    pub(crate) fn may_have_stored(&self, now: &[Facts], catalog: &Catalog) -> BTreeSet<RelationName> {
+        let text = self.executes.as_ref().unwrap_or(&self.pending.sql);
+        let known = self.pending.facts.iter().chain(now).flat_map(Facts::stores_in).cloned();
+        let said = [&**self.catalog, catalog].into_iter().flat_map(|it| written(text, it, &self.state));
+        known.chain(said).collect()
+    }
+
+    /// Whether code of somebody's own may have run in it, by what it was let through for or by these facts, and it is not
+    /// understood by either: by what has changed since, code among it.
+    pub(crate) fn may_have_done_anything(&self, now: &[Facts], catalog: &Catalog) -> bool {
+        let all = || self.pending.facts.iter().chain(now);
+        let doubts_code = |facts: &Facts| {
+            facts.reasons.iter().any(|it| matches!(it.doubt, Doubt::Function | Doubt::DynamicSql))
+        };
+        all().any(|facts| facts.certainty == Certainty::Unknown)
+            && all().any(Facts::runs_code)
+            && (all().any(doubts_code) || catalog.has_new_code(&self.catalog))
+    }
+
     /// About as many bytes as what is known of it takes.
     fn bytes(&self) -> usize {
         self.pending.facts.iter().map(Facts::bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Whether it was judged by other knowledge than this.
+    pub(crate) fn is_judged_otherwise(&self, catalog: &Arc<Catalog>, taints: &Taints) -> bool {
+        !Arc::ptr_eq(&*self.catalog, catalog) || !self.state.taints.is(taints)
     }
 
     /// Whether it only gives things other names.
@@ -299,9 +325,10 @@ impl UnderWay {
         }
     }
 
-    /// What may still commit DDL, for whoever sees the server's end of the session out.
-    pub(crate) fn into_commits(self) -> Vec<CommitsDdl> {
-        self.commits.into_values().chain(self.commits_more).chain(self.commits_later).collect()
+    /// What may still commit DDL, and what is under way, for whoever sees the server's end of the session out.
+    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Vec<Watched>) {
+        let commits = self.commits.into_values().chain(self.commits_more).chain(self.commits_later);
+        (commits.collect(), self.watched.into())
     }
 
     fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {
@@ -324,10 +351,9 @@ impl UnderWay {
         ddl.committing > self.own_commits() || self.watched.iter().any(by_others)
     }
 
-    /// What is under way and stores something.
-    pub(crate) fn storing(&self) -> impl Iterator<Item = &Watched> {
-        let stores = |watched: &&Watched| watched.pending.facts.iter().any(|facts| !facts.flows.is_empty());
-        self.watched.iter().filter(stores)
+    /// What is under way.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Watched> {
+        self.watched.iter()
     }
 
     /// What was judged by other knowledge than this.
@@ -336,10 +362,7 @@ impl UnderWay {
         catalog: &'s Arc<Catalog>,
         taints: &'s Taints,
     ) -> impl Iterator<Item = &'s Watched> {
-        let same = move |watched: &Watched| {
-            Arc::ptr_eq(&*watched.catalog, catalog) && watched.state.taints.is(taints)
-        };
-        self.watched.iter().filter(move |watched| !same(watched))
+        self.watched.iter().filter(move |watched| watched.is_judged_otherwise(catalog, taints))
     }
 }
 

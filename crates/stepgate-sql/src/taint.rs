@@ -18,6 +18,12 @@ pub(crate) fn remembered(schema: &str) -> &str {
 /// The most relations that are remembered.
 const MAX_RELATIONS: usize = 10_000;
 
+/// That is a name which stands for every relation: it has a place beyond those.
+#[must_use]
+pub fn anywhere() -> RelationName {
+    RelationName::new("", "")
+}
+
 /// The most pairs of columns that are remembered of one relation.
 const MAX_PAIRS: usize = 4_096;
 
@@ -82,8 +88,8 @@ pub struct TooMany;
 pub struct Taints(Arc<BTreeMap<RelationName, Flow>>);
 
 impl Taints {
-    /// Adds what is stored in a relation; a schema of `""` stands for any, and each that may be the session's temporary one
-    /// for that. Says whether that is new.
+    /// Adds what is stored in a relation; a schema of `""` stands for any, a name of `""` as well, and each schema that may be
+    /// the session's temporary one for that. Says whether that is new.
     ///
     /// # Errors
     /// There is no room: the statement that would store it must not run.
@@ -92,7 +98,7 @@ impl Taints {
         if self.0.get(&relation).is_some_and(|known| known.covers(&flow)) {
             return Ok(false);
         }
-        if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) {
+        if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) && relation != anywhere() {
             return Err(TooMany);
         }
         if self.0.get(&relation).map_or(0, Flow::pairs) + flow.pairs() > MAX_PAIRS {
@@ -122,8 +128,9 @@ impl Taints {
     /// What is known of a relation, in its own schema and under any.
     pub(crate) fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
         let schema = remembered(&relation.schema);
-        let names = [RelationName::new(schema, &relation.name), RelationName::new("", &relation.name)];
-        let found = if self.is_empty() { [None, None] } else { names.map(|name| self.0.get(&name)) };
+        let names = [(schema, &*relation.name), ("", &*relation.name), ("", "")];
+        let found = |(schema, name)| self.0.get(&RelationName::new(schema, name));
+        let found = if self.is_empty() { [None; 3] } else { names.map(found) };
         found.into_iter().flatten()
     }
 }
@@ -165,5 +172,7 @@ mod tests {
         assert!(held("pg_temp_7", "y").0 && held(TEMPORARY, "y").0);
         assert!(!held("other", "t").0);
         assert!(!held("public", "x").0);
+        assert_eq!(taints.add(anywhere(), Flow { unknown: true, ..Flow::default() }), Ok(true));
+        assert!(taints.of(&RelationName::new("public", "x")).all(|flow| flow.unknown));
     }
 }

@@ -167,7 +167,7 @@ impl Drive {
             }
         }
         let State { mut client, mut server, under_way, .. } = state;
-        let commits = under_way.into_commits();
+        let (commits, watched) = under_way.into_parts();
         let last_words = async {
             let _ = client.stream.write_all(&client.out).await;
             let _ = client.stream.shutdown().await;
@@ -188,9 +188,10 @@ impl Drive {
         let left = Left {
             server: server.stream,
             unsent: server.out,
-            database: judge.database,
+            judge,
             key: server_key,
             commits,
+            watched,
             several,
             lost,
         };

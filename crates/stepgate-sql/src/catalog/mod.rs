@@ -16,6 +16,7 @@ mod routine;
 mod rows;
 pub(crate) mod trigger;
 mod view;
+mod writable;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -38,6 +39,7 @@ pub(crate) use relation::{
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;
+pub use writable::writable_query;
 
 /// How far a column is looked for beneath views that show it as it is.
 const MAX_SHOWN: usize = 128;
@@ -145,6 +147,25 @@ impl Catalog {
     /// Whether event triggers run with DDL, besides the one that tells the gate of it (`docs/ddl-notify.sql`).
     pub(crate) fn runs_on_ddl(&self) -> bool {
         self.event_triggers.iter().any(|name| name != OWN_EVENT_TRIGGER)
+    }
+
+    /// Whether there is code that a snapshot before has not: of a function that can be read, or of a trigger.
+    #[must_use]
+    pub fn has_new_code(&self, before: &Self) -> bool {
+        let of_functions = self.routines.iter().any(|(name, routines)| {
+            let then = before.routines(name);
+            routines.iter().any(|(schema, now)| !then.iter().any(|(at, then)| at == schema && now.is(then)))
+        });
+        let of_triggers = || {
+            self.relations.iter().any(|now| {
+                let then = before.find_oid(now.oid).and_then(|at| before.relation(at));
+                let is_new =
+                    |it: &Trigger| !then.is_some_and(|then| then.triggers.iter().any(|then| it.does_as(then)));
+                now.triggers.iter().any(is_new)
+                    || now.writes_run_code && !then.is_some_and(|then| then.writes_run_code)
+            })
+        };
+        of_functions || of_triggers()
     }
 
     /// Whether somebody's code may run as late as COMMIT.

@@ -138,6 +138,15 @@ impl Gathered {
 }
 
 impl Routine {
+    /// Whether it says the same; of what cannot be read, nobody can tell.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Arc<Body>, &Arc<Body>)| Same(Arc::clone(one)) == Same(Arc::clone(other));
+        match (&self.code, &other.code) {
+            (Some(one), Some(other)) => one.len() == other.len() && one.iter().zip(other).all(same),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
     /// An expression as the server prints it; `names` are columns or arguments in it.
     pub(crate) fn expression(text: &str, names: impl Into<Arc<[String]>>) -> Arc<Body> {
         Arc::new(Body { text: format!("select {text}"), arguments: names.into(), ..Body::default() })
