@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
+use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany, anywhere};
 use stepgate_types::{Amount, RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem};
 
@@ -389,6 +389,7 @@ impl Session {
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
             let same_path = self.catalog.has_same_schemas(&catalog);
+            self.follows(&catalog);
             self.catalog_before = Some(std::mem::replace(&mut self.catalog, catalog));
             self.forget_catalog_before();
             self.catalogs = self.catalogs.saturating_add(1);
@@ -397,6 +398,21 @@ impl Session {
             } else {
                 // A schema that was not there, or not usable, may be now.
                 self.forget_path();
+            }
+        }
+    }
+
+    /// What its temporary relations hold goes along where somebody else has given their columns other names.
+    fn follows(&mut self, now: &Catalog) {
+        if self.state.own_taints.is_empty() {
+            return;
+        }
+        for (relation, flow) in self.state.own_taints.moved(&self.catalog, now) {
+            let unknown = Flow { unknown: true, ..Flow::default() };
+            let own = &mut self.own_state().own_taints;
+            // Where there is no room, whatever the session has may hold anything.
+            if own.add(relation, flow).is_err() {
+                let _ = own.add(anywhere(), unknown);
             }
         }
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{ColumnName, RelationName};
 
+use crate::catalog::Catalog;
+
 /// The schema by which a session reaches its temporary objects, whatever its real name
 /// (PostgreSQL documentation, `search_path`).
 pub const TEMPORARY: &str = "pg_temp";
@@ -69,6 +71,12 @@ impl Flow {
         self.unknown >= other.unknown && other.all.is_subset(&self.all) && other.each.iter().all(has)
     }
 
+    /// The same, into columns of other names; those without one are gone.
+    fn renamed(&self, name: impl Fn(&str) -> Option<String>) -> Self {
+        let each = self.each.iter().filter_map(|(to, from)| Some((name(to)?, from.clone())));
+        Self { each: each.collect(), all: self.all.clone(), unknown: self.unknown }
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.unknown |= other.unknown;
         self.all.extend(other.all);
@@ -106,6 +114,25 @@ impl Taints {
         }
         Arc::make_mut(&mut self.0).entry(relation).or_default().add(flow);
         Ok(true)
+    }
+
+    /// What the session's own temporary relations hold, by the names that they and their columns have in a later catalog:
+    /// whoever renames a column of a parent renames it in them.
+    #[must_use]
+    pub fn moved(&self, before: &Catalog, now: &Catalog) -> Vec<(RelationName, Flow)> {
+        let own = self.0.iter().filter(|(relation, _)| relation.schema == TEMPORARY);
+        let mut moved = Vec::new();
+        for (relation, flow) in own {
+            for then in before.temporary(&relation.name) {
+                let Some(now) = now.same_relation(then) else { continue };
+                let renamed = |column: &str| {
+                    let number = then.columns.get(then.column(column)?)?.number;
+                    now.columns.iter().find(|it| it.number == number).map(|it| it.name.clone())
+                };
+                moved.push((RelationName::new(TEMPORARY, &now.name.0.name), flow.renamed(renamed)));
+            }
+        }
+        moved
     }
 
     /// Whether these are the same, known by being shared.

@@ -159,8 +159,9 @@ impl Catalog {
         let of_triggers = || {
             self.relations.iter().any(|now| {
                 let then = before.find_oid(now.oid).and_then(|at| before.relation(at));
-                let is_new =
-                    |it: &Trigger| !then.is_some_and(|then| then.triggers.iter().any(|then| it.does_as(then)));
+                let is_new = |it: &Trigger| {
+                    !then.is_some_and(|then| then.triggers.iter().any(|then| it.does_as(then)))
+                };
                 now.triggers.iter().any(is_new)
                     || now.writes_run_code && !then.is_some_and(|then| then.writes_run_code)
             })
@@ -325,6 +326,17 @@ impl Catalog {
     pub(crate) fn has_temporary(&self, meant: impl Fn(&String) -> bool) -> bool {
         let schemas = self.by_name.iter().filter(|(schema, _)| schema.starts_with("pg_temp"));
         schemas.flat_map(|(_, relations)| relations.keys()).any(meant)
+    }
+
+    /// Temporary relations of that name, of whatever session.
+    pub(crate) fn temporary(&self, name: &str) -> impl Iterator<Item = &Relation> {
+        let schemas = self.by_name.iter().filter(|(schema, _)| schema.starts_with("pg_temp"));
+        schemas.filter_map(move |(_, relations)| self.relation(*relations.get(name)?))
+    }
+
+    /// The relation that one of another snapshot is here.
+    pub(crate) fn same_relation(&self, other: &Relation) -> Option<&Relation> {
+        self.relation(self.find_oid(other.oid).filter(|_| other.oid != 0)?)
     }
 
     /// The base relations that views of that name are made of.
