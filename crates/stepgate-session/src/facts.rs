@@ -115,6 +115,9 @@ impl Session {
                 }
                 if facts.effect.catalog || wild {
                     self.catalog_changes = self.catalog_changes.saturating_add(1);
+                    if facts.effect.binds {
+                        self.catalog_bound = self.catalog_changes;
+                    }
                 }
             }
             if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary)
@@ -400,6 +403,7 @@ impl Session {
                 // Objects may exist, or mean, what the snapshot does not know: where a column is gone, its name is found
                 // further out, or calls a function.
                 (state.search_path, state.moved) = (None, true);
+                state.bound = self.catalog_bound > self.catalog_seen.max(self.catalog_followed);
             }
             if letters {
                 state.encoding = ClientEncoding::Other;

@@ -230,6 +230,8 @@ pub struct Session {
     pub(crate) catalog_seen: u64,
     /// How many of them are known all the same, since the open transaction did nothing else to it (`state.created`).
     pub(crate) catalog_followed: u64,
+    /// The last of these changes that may have bound code to a table.
+    pub(crate) catalog_bound: u64,
     /// How many there were when a catalog was last asked for, until it is there.
     pub(crate) catalog_asked: Option<u64>,
     /// What a statement under way makes or drops.
@@ -307,6 +309,7 @@ impl Session {
             names_sent: 0,
             catalog_seen: 0,
             catalog_followed: 0,
+            catalog_bound: 0,
             catalog_asked: None,
             making: None,
             catalog: setup.catalog,

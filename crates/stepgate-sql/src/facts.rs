@@ -384,6 +384,7 @@ impl Facts {
         all.effect.catalog |= other.effect.catalog;
         all.effect.transaction |= other.effect.transaction;
         all.effect.moves |= other.effect.moves;
+        all.effect.binds |= other.effect.binds;
         all.effect.isolation = all.effect.isolation.max(other.effect.isolation);
         all.effect.settings = all.effect.settings.max(other.effect.settings);
         all.effect.names.extend(other.effect.names.iter().cloned());

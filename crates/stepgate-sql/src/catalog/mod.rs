@@ -1,5 +1,6 @@
 //! An immutable snapshot of what the server's catalog says.
 
+mod apart;
 mod code;
 mod columns;
 mod comparison;
@@ -20,7 +21,7 @@ mod writable;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use stepgate_types::{ColumnName, RelationName};
 
@@ -80,6 +81,9 @@ pub struct Catalog {
     event_triggers: HashSet<String>,
     /// Somebody's code may run as late as COMMIT.
     runs_late: bool,
+    /// Code that runs outside of any session, and what it may find by names, once that was asked.
+    apart: Vec<Arc<Body>>,
+    reach: Arc<OnceLock<apart::Reach>>,
     /// Some view or function is unknown because somebody has locked it or what it is made of.
     has_locked: bool,
     /// The functions of those casts.

@@ -19,6 +19,8 @@ pub(crate) struct Routine {
     pub(crate) goes_on: bool,
     /// What runs, where all of that can be read.
     pub(crate) code: Option<Vec<Arc<Body>>>,
+    /// The text of one in PL/pgSQL that is said to be immutable: what it may find by names can be told by its words.
+    pub(crate) source: Option<Arc<Body>>,
     /// What making values of its types runs, which a literal that it is given, or that is compared with what it returns, does
     /// as soon as it is parsed.
     pub(crate) on_literal: Vec<Arc<Body>>,
