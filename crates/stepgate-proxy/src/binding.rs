@@ -130,7 +130,7 @@ impl StoredBindings {
 }
 
 /// In as many writes as it takes.
-async fn write(log: &Log, mut events: Vec<Event>, changes: Vec<Change>) -> Result<(), LogError> {
+pub(crate) async fn write(log: &Log, mut events: Vec<Event>, changes: Vec<Change>) -> Result<(), LogError> {
     let Some(last) = events.pop() else { return Ok(()) };
     let mut chunks = changes.chunks(MAX_CHANGES).peekable();
     while let Some(chunk) = chunks.next() {

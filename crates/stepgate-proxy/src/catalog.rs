@@ -1,15 +1,17 @@
 //! Reading the catalog.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stepgate_sql::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows, SIZES_QUERY,
-    TEMPORARY_FINGERPRINT_QUERY,
+    TEMPORARY_FINGERPRINT_QUERY, writable_query,
 };
 use stepgate_store::LogError;
+use stepgate_types::RelationName;
 
-use crate::upstream::{connect_at, simple_queries};
+use crate::upstream::{connect_at, simple_queries, single_statement};
 use crate::{Upstream, UpstreamConfig, UpstreamError, aside, connect, simple_query};
 
 /// The catalog could not be read.
@@ -212,6 +214,19 @@ pub(crate) async fn temporary(upstream: &mut Upstream) -> Result<String, Upstrea
 /// See [`UpstreamError`].
 pub async fn locks(upstream: &mut Upstream) -> Result<String, UpstreamError> {
     one(upstream, LOCKS_QUERY).await
+}
+
+/// The relations that a role may write.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn writable(
+    upstream: &mut Upstream,
+    role: &str,
+) -> Result<BTreeSet<RelationName>, UpstreamError> {
+    let rows = single_statement(upstream, &writable_query(role)).await?;
+    let named = rows.into_iter().filter_map(|row| <[Option<String>; 2]>::try_from(row).ok());
+    Ok(named.filter_map(|[schema, name]| Some(RelationName::new(&schema?, &name?))).collect())
 }
 
 /// What changes when tables have grown or shrunk much.

@@ -18,7 +18,7 @@ use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
 use tracing::Instrument as _;
 
-use crate::catalog::{sizes, temporary};
+use crate::catalog::{sizes, temporary, writable};
 use crate::databases::Use;
 use crate::planner::Planner;
 use crate::taint::SharedTaints;
@@ -529,6 +529,19 @@ impl Database {
             Some((before, _)) if before != now => self.load_with(&mut reader, Unless::Never).await.map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// The relations that a role may write.
+    pub(crate) async fn writable_by(&self, role: &str) -> Result<BTreeSet<RelationName>, UpstreamError> {
+        let mut reader = self.reader.lock().await;
+        let known = reader.connection.take();
+        let (mut connection, was_there) = match known {
+            Some(connection) => (connection, true),
+            None => (connect_for_catalog(&self.config).await?, false),
+        };
+        let writable = writable(&mut connection, role).await?;
+        reader.connection = was_there.then_some(connection);
+        Ok(writable)
     }
 
     /// What is known of it from now on.

@@ -326,7 +326,8 @@ impl Drive {
         let Some(view) = database.view() else { return };
         let session = state.under_way.session();
         let names = |sql: &Bytes| vec![Mentioned::of(sql, &view.catalog)];
-        self.session.doubt_parsed(|sql, since| database.has_changed(since, session, 1, || names(sql)));
+        self.session
+            .doubt_parsed(|sql, since| database.has_changed(since, session, 1, || names(sql)).is_some());
     }
 
     /// The session learns what is new of its database.

@@ -13,6 +13,7 @@ mod pose;
 mod recording;
 mod scene;
 mod signal;
+mod strayed;
 mod subjects;
 mod telling;
 mod unheld;
@@ -250,7 +251,7 @@ impl Judge {
 
     /// Judges what runs by other facts than it was let through for. What it stores of labelled columns now is known
     /// to every session before this returns.
-    pub(crate) async fn judge_running(
+    async fn judge_running(
         &self,
         view: &View,
         pending: &Pending,
@@ -273,21 +274,6 @@ impl Judge {
         }
         let known = self.remember(case.event(verdict, None, None), shared, !stands).await?;
         Ok(if stands && known { Standing::Stands(own) } else { Standing::Overtaken })
-    }
-
-    /// That a statement which has run may have stored anything, since nobody can tell.
-    pub(crate) async fn stored_anything(&self, view: &View, pending: &Pending) -> Result<(), LogError> {
-        let who = self.circumstances_of(view, &pending.facts, pending, None);
-        let Some(who) = who else { return Ok(()) };
-        let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
-        let facts = Merged::of(&pending.facts);
-        let (judge, session) = (self, None);
-        let case = Case { judge, pending, session, view, who: &who, decision: &decision, facts: &facts };
-        let mut stored = Stored::default();
-        for relation in pending.facts.iter().flat_map(|facts| facts.flows.keys()) {
-            stored.add(relation, Flow { unknown: true, ..Flow::default() });
-        }
-        self.remember(case.event("overtaken", None, None), stored.shared, true).await.map(drop)
     }
 
     /// Writes what is stored, with its record; `always` the record. Whether there was room.

@@ -6,14 +6,16 @@
 //! may have committed DDL, the catalog is looked at again, and what runs is judged by it. What two transactions have changed
 //! since then may have been something else in between, of which no catalog tells: whoever hangs on that is overtaken.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stepgate_session::{GoesOn, Pending, Protocol, Text, TransactionSoFar};
-use stepgate_sql::{Catalog, Changes, Facts, Mentioned, SessionState, Taints, Touched, analyze};
-use stepgate_types::{Certainty, Kind};
+use stepgate_sql::{
+    Catalog, Changes, Doubt, Facts, Mentioned, SessionState, Taints, Touched, analyze, written,
+};
+use stepgate_types::{Certainty, Kind, RelationName};
 
 use crate::database::{Acting, CommitsDdl, Database, Ddl, Transaction, act};
 
@@ -101,7 +103,7 @@ impl Watched {
             facts.flows.is_empty()
                 && facts.reasons.iter().all(|it| matches!(it.code, "unknown-relation" | "unresolved-name"))
         };
-        let has_flows = then.iter().any(|facts| !facts.flows.is_empty());
+        let has_flows = then.iter().chain(&*now).any(|facts| !facts.flows.is_empty());
         let makes_view = |facts: &Facts| facts.effect.creates.as_ref().is_some_and(|created| created.view);
         if !has_flows && then.iter().all(makes_view) {
             return None;
@@ -114,6 +116,15 @@ impl Watched {
     fn mentioned(&self, catalog: &Catalog) -> Vec<Mentioned> {
         let sql = self.executes.as_ref().map_or(&self.pending.sql, |text| &text.sql);
         vec![Mentioned::of(sql, &self.catalog), Mentioned::of(sql, catalog)]
+    }
+
+    /// Whether others than this session have changed what it hangs on more than once since it was last judged: what that was
+    /// in between is not known. If so, whether that may have been code.
+    pub(crate) fn was_between(&self, database: &Database, session: u64, catalog: &Catalog) -> Option<bool> {
+        if self.is_indifferent() {
+            return None;
+        }
+        database.has_changed(self.epoch, session, 2, || self.mentioned(catalog))
     }
 
     /// Whether it makes no difference what its names meant: it was let through for anything, or neither shows nor stores
@@ -131,9 +142,35 @@ impl Watched {
             || facts.iter().all(|facts| facts.certainty == Certainty::Unknown)
     }
 
+    /// The relations in which it may have stored something, by what it was let through for, by these facts, and by what its
+    /// names mean in either catalog.
+    pub(crate) fn may_have_stored(&self, now: &[Facts], catalog: &Catalog) -> BTreeSet<RelationName> {
+        let text = self.executes.as_ref().map_or(&self.pending.sql, |text| &text.sql);
+        let known = self.pending.facts.iter().chain(now).flat_map(Facts::stores_in).cloned();
+        let said = [&**self.catalog, catalog].into_iter().flat_map(|it| written(text, it, &self.state));
+        known.chain(said).collect()
+    }
+
+    /// Whether code of somebody's own may have run in it, by what it was let through for or by these facts, and it is not
+    /// understood by either: by what has changed since, code among it.
+    pub(crate) fn may_have_done_anything(&self, now: &[Facts], catalog: &Catalog) -> bool {
+        let all = || self.pending.facts.iter().chain(now);
+        let doubts_code = |facts: &Facts| {
+            facts.reasons.iter().any(|it| matches!(it.doubt, Doubt::Function | Doubt::DynamicSql))
+        };
+        all().any(|facts| facts.certainty == Certainty::Unknown)
+            && all().any(Facts::runs_code)
+            && (all().any(doubts_code) || catalog.has_new_code(&self.catalog))
+    }
+
     /// About as many bytes as what is known of it takes.
     fn bytes(&self) -> usize {
         self.pending.facts.iter().map(Facts::bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Whether it was judged by other knowledge than this.
+    pub(crate) fn is_judged_otherwise(&self, catalog: &Arc<Catalog>, taints: &Taints) -> bool {
+        !Arc::ptr_eq(&*self.catalog, catalog) || !self.state.taints.is(taints)
     }
 
     /// Whether it only gives things other names.
@@ -299,24 +336,11 @@ impl UnderWay {
             Some(before) if touched == Touched::Nothing && !twice => before,
             Some(before) => {
                 let Transaction { number, session, touched: so_far, twice: was } = before.as_ref().clone();
-                Arc::new(Transaction { number, session, touched: so_far.and(touched), twice: was || twice })
+                let touched = so_far.and(touched);
+                Arc::new(Transaction { number, session, touched, twice: was || twice, code: had || code })
             }
-            None => Arc::new(Transaction { number: database.number(), session, touched, twice }),
+            None => Arc::new(Transaction { number: database.number(), session, touched, twice, code }),
         });
-    }
-
-    /// Whether something under way hangs on what others have changed more than once since it was last judged: what that was
-    /// in between is not known.
-    pub(crate) fn was_between<'s>(
-        &'s self,
-        database: &'s Database,
-        catalog: &'s Catalog,
-    ) -> impl Iterator<Item = &'s Watched> {
-        let session = self.session();
-        self.watched.iter().filter(move |watched| {
-            !watched.is_indifferent()
-                && database.has_changed(watched.epoch, session, 2, || watched.mentioned(catalog))
-        })
     }
 
     /// Which of the database's sessions this is.
@@ -434,9 +458,10 @@ impl UnderWay {
         }
     }
 
-    /// What may still commit DDL, for whoever sees the server's end of the session out.
-    pub(crate) fn into_commits(self) -> Vec<CommitsDdl> {
-        self.commits.into_values().chain(self.commits_more).chain(self.commits_later).collect()
+    /// What may still commit DDL, and what is under way, for whoever sees the server's end of the session out.
+    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Vec<Watched>) {
+        let commits = self.commits.into_values().chain(self.commits_more).chain(self.commits_later);
+        (commits.collect(), self.watched.into())
     }
 
     fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {
@@ -463,10 +488,9 @@ impl UnderWay {
         ddl.committing > self.own_commits()
     }
 
-    /// What is under way and stores something.
-    pub(crate) fn storing(&self) -> impl Iterator<Item = &Watched> {
-        let stores = |watched: &&Watched| watched.pending.facts.iter().any(|facts| !facts.flows.is_empty());
-        self.watched.iter().filter(stores)
+    /// What is under way.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Watched> {
+        self.watched.iter()
     }
 
     /// What was judged by other knowledge than this.
@@ -475,10 +499,7 @@ impl UnderWay {
         catalog: &'s Arc<Catalog>,
         taints: &'s Taints,
     ) -> impl Iterator<Item = &'s Watched> {
-        let same = move |watched: &Watched| {
-            Arc::ptr_eq(&*watched.catalog, catalog) && watched.state.taints.is(taints)
-        };
-        self.watched.iter().filter(move |watched| !same(watched))
+        self.watched.iter().filter(move |watched| watched.is_judged_otherwise(catalog, taints))
     }
 }
 

@@ -116,6 +116,9 @@ impl Session {
                 }
                 if facts.effect.catalog || wild {
                     self.catalog_changes = self.catalog_changes.saturating_add(1);
+                    if facts.effect.binds {
+                        self.catalog_bound = self.catalog_changes;
+                    }
                 }
             }
             if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
+use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany, anywhere};
 use stepgate_types::{Amount, RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem};
 
@@ -234,6 +234,8 @@ pub struct Session {
     pub(crate) catalog_seen: u64,
     /// How many of them are known all the same, since the open transaction did nothing else to it (`state.created`).
     pub(crate) catalog_followed: u64,
+    /// The last of these changes that may have bound code to a table.
+    pub(crate) catalog_bound: u64,
     /// How many there were when a catalog was last asked for, until it is there.
     pub(crate) catalog_asked: Option<u64>,
     /// What a statement under way makes or drops.
@@ -313,6 +315,7 @@ impl Session {
             names_sent: 0,
             catalog_seen: 0,
             catalog_followed: 0,
+            catalog_bound: 0,
             catalog_asked: None,
             making: None,
             catalog: setup.catalog,
@@ -395,6 +398,7 @@ impl Session {
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
             let same_path = self.catalog.has_same_schemas(&catalog);
+            self.follows(&catalog);
             self.catalog_before = Some(std::mem::replace(&mut self.catalog, catalog));
             self.forget_catalog_before();
             self.catalogs = self.catalogs.saturating_add(1);
@@ -403,6 +407,21 @@ impl Session {
             } else {
                 // A schema that was not there, or not usable, may be now.
                 self.forget_path();
+            }
+        }
+    }
+
+    /// What its temporary relations hold goes along where somebody else has given their columns other names.
+    fn follows(&mut self, now: &Catalog) {
+        if self.state.own_taints.is_empty() {
+            return;
+        }
+        for (relation, flow) in self.state.own_taints.moved(&self.catalog, now) {
+            let unknown = Flow { unknown: true, ..Flow::default() };
+            let own = &mut self.own_state().own_taints;
+            // Where there is no room, whatever the session has may hold anything.
+            if own.add(relation, flow).is_err() {
+                let _ = own.add(anywhere(), unknown);
             }
         }
     }

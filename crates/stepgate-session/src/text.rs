@@ -95,6 +95,7 @@ impl Session {
         // Objects may exist, or mean, what the snapshot does not know: where a column is gone, its name is found further out, or
         // calls a function.
         let state = other.unwrap_or_else(|| (*self.state).clone());
-        Some(SessionState { search_path: None, moved: true, ..state })
+        let bound = self.catalog_bound > self.catalog_seen.max(self.catalog_followed);
+        Some(SessionState { search_path: None, moved: true, bound, ..state })
     }
 }

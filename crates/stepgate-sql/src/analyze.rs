@@ -1,7 +1,8 @@
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use pg_raw_parse::Node;
-use stepgate_types::{Certainty, Kind};
+use stepgate_types::{Certainty, Kind, RelationName};
 
 use crate::budget::{AT_ONCE, Budget};
 use crate::catalog::{Catalog, Relation};
@@ -49,6 +50,26 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     facts.unwrap_or_else(|code| {
         vec![Facts { parsing_reads: catalog.checks_literals(), ..Facts::unreadable(code) }]
     })
+}
+
+/// The relations that a message says it stores something in, whatever else it does: by what their names mean in this
+/// catalog, and to this session.
+#[must_use]
+pub fn written(sql: &[u8], catalog: &Catalog, session: &SessionState) -> BTreeSet<RelationName> {
+    let budget = Budget::default();
+    let context =
+        Context { budget: &budget, catalog, session, body: Within::default(), node: None, executes: true };
+    let read = || {
+        let text = session.encoding.text(sql)?;
+        let tree = grammar::Tree::parse(&text).ok()?;
+        let mut facts = Facts::new(Kind::Unknown, 1);
+        for command in tree.commands() {
+            let context = Context { node: Some(command.node), ..context };
+            statement::stores_unknown(context, session.moved, &mut facts);
+        }
+        Some(facts.flows.into_keys().collect())
+    };
+    stack::with_room(sql, read, Option::is_none).unwrap_or_default()
 }
 
 /// Whether something in a message, or in what it calls, is nested more deeply than there was room for.

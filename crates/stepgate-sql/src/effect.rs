@@ -20,6 +20,9 @@ pub struct Effect {
     /// afterwards, until a catalog does.
     #[serde(skip)]
     pub moves: bool,
+    /// May bind code of somebody's own to a table that the server runs outside of any session.
+    #[serde(skip)]
+    pub binds: bool,
     /// Has transactions see one snapshot from their first query to their end, or may have.
     #[serde(skip)]
     pub isolation: Isolation,

@@ -274,6 +274,24 @@ impl Facts {
         self.through_views || !self.is_settled()
     }
 
+    /// Whether code of somebody's own runs in it, or may: a function, trigger, operator or cast.
+    #[must_use]
+    pub fn runs_code(&self) -> bool {
+        let is_code = |reason: &Reason| {
+            matches!(reason.doubt, Doubt::Function | Doubt::DynamicSql)
+                || matches!(reason.code, "function-body" | "trigger")
+        };
+        self.reasons.iter().any(is_code)
+            || self.functions.iter().any(|function| !function.starts_with("pg_catalog."))
+    }
+
+    /// The relations that it is known to store something in.
+    pub fn stores_in(&self) -> impl Iterator<Item = &RelationName> {
+        let written = self.columns.iter().filter(|(_, uses)| uses.contains(&Use::Write));
+        let sinks = self.sinks.iter().filter_map(|sink| sink.relation.as_ref());
+        written.map(|(column, _)| &column.relation).chain(self.flows.keys()).chain(sinks)
+    }
+
     /// Whether it may read or write the relation.
     #[must_use]
     pub fn may_reach(&self, relation: &RelationName) -> bool {
@@ -366,6 +384,7 @@ impl Facts {
         all.effect.catalog |= other.effect.catalog;
         all.effect.transaction |= other.effect.transaction;
         all.effect.moves |= other.effect.moves;
+        all.effect.binds |= other.effect.binds;
         all.effect.isolation = all.effect.isolation.max(other.effect.isolation);
         all.effect.settings = all.effect.settings.max(other.effect.settings);
         all.effect.names.extend(other.effect.names.iter().cloned());

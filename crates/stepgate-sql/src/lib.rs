@@ -38,11 +38,11 @@ mod touched;
 mod values;
 mod walk;
 
-pub use analyze::{analyze, analyze_at_once};
+pub use analyze::{analyze, analyze_at_once, written};
 pub use binding::{Binding, Bindings, Classes, Followed, Place};
 pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY,
-    ListedColumn, ListedTable, Rows, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY,
+    ListedColumn, ListedTable, Rows, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY, writable_query,
 };
 pub use creations::Creations;
 pub use effect::{Closes, Created, Effect, Isolation, Settings};
@@ -58,6 +58,7 @@ pub use question::Question;
 pub use scan::Scan;
 pub use session::{RunsAs, SessionState};
 pub use steps::{SetTo, Step, steps};
-pub use taint::{Flow, TEMPORARY, Taints, TooMany};
+pub use taint::{Flow, TEMPORARY, Taints, TooMany, anywhere};
 pub use touched::{Changes, Mentioned, Touched};
 pub use values::{NoValues, StatementValues, Values, Written};
+pub use walk::large_objects;

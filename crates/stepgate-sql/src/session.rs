@@ -48,6 +48,8 @@ pub struct SessionState {
     pub unsettled: bool,
     /// Settings may have values that no other session has, and that nobody reports. No facts depend on it.
     pub has_settings: bool,
+    /// The open transaction may have bound code to a table, which no catalog shows: it runs by whatever is made now.
+    pub bound: bool,
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{ColumnName, RelationName};
 
+use crate::catalog::Catalog;
+
 /// The schema by which a session reaches its temporary objects, whatever its real name
 /// (PostgreSQL documentation, `search_path`).
 pub const TEMPORARY: &str = "pg_temp";
@@ -17,6 +19,12 @@ pub(crate) fn remembered(schema: &str) -> &str {
 
 /// The most relations that are remembered.
 const MAX_RELATIONS: usize = 10_000;
+
+/// That is a name which stands for every relation: it has a place beyond those.
+#[must_use]
+pub fn anywhere() -> RelationName {
+    RelationName::new("", "")
+}
 
 /// The most pairs of columns that are remembered of one relation.
 const MAX_PAIRS: usize = 4_096;
@@ -63,6 +71,12 @@ impl Flow {
         self.unknown >= other.unknown && other.all.is_subset(&self.all) && other.each.iter().all(has)
     }
 
+    /// The same, into columns of other names; those without one are gone.
+    fn renamed(&self, name: impl Fn(&str) -> Option<String>) -> Self {
+        let each = self.each.iter().filter_map(|(to, from)| Some((name(to)?, from.clone())));
+        Self { each: each.collect(), all: self.all.clone(), unknown: self.unknown }
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.unknown |= other.unknown;
         self.all.extend(other.all);
@@ -82,8 +96,8 @@ pub struct TooMany;
 pub struct Taints(Arc<BTreeMap<RelationName, Flow>>);
 
 impl Taints {
-    /// Adds what is stored in a relation; a schema of `""` stands for any, and each that may be the session's temporary one
-    /// for that. Says whether that is new.
+    /// Adds what is stored in a relation; a schema of `""` stands for any, a name of `""` as well, and each schema that may be
+    /// the session's temporary one for that. Says whether that is new.
     ///
     /// # Errors
     /// There is no room: the statement that would store it must not run.
@@ -92,7 +106,7 @@ impl Taints {
         if self.0.get(&relation).is_some_and(|known| known.covers(&flow)) {
             return Ok(false);
         }
-        if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) {
+        if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) && relation != anywhere() {
             return Err(TooMany);
         }
         if self.0.get(&relation).map_or(0, Flow::pairs) + flow.pairs() > MAX_PAIRS {
@@ -100,6 +114,25 @@ impl Taints {
         }
         Arc::make_mut(&mut self.0).entry(relation).or_default().add(flow);
         Ok(true)
+    }
+
+    /// What the session's own temporary relations hold, by the names that they and their columns have in a later catalog:
+    /// whoever renames a column of a parent renames it in them.
+    #[must_use]
+    pub fn moved(&self, before: &Catalog, now: &Catalog) -> Vec<(RelationName, Flow)> {
+        let own = self.0.iter().filter(|(relation, _)| relation.schema == TEMPORARY);
+        let mut moved = Vec::new();
+        for (relation, flow) in own {
+            for then in before.temporary(&relation.name) {
+                let Some(now) = now.same_relation(then) else { continue };
+                let renamed = |column: &str| {
+                    let number = then.columns.get(then.column(column)?)?.number;
+                    now.columns.iter().find(|it| it.number == number).map(|it| it.name.clone())
+                };
+                moved.push((RelationName::new(TEMPORARY, &now.name.0.name), flow.renamed(renamed)));
+            }
+        }
+        moved
     }
 
     /// Whether these are the same, known by being shared.
@@ -122,8 +155,9 @@ impl Taints {
     /// What is known of a relation, in its own schema and under any.
     pub(crate) fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
         let schema = remembered(&relation.schema);
-        let names = [RelationName::new(schema, &relation.name), RelationName::new("", &relation.name)];
-        let found = if self.is_empty() { [None, None] } else { names.map(|name| self.0.get(&name)) };
+        let names = [(schema, &*relation.name), ("", &*relation.name), ("", "")];
+        let found = |(schema, name)| self.0.get(&RelationName::new(schema, name));
+        let found = if self.is_empty() { [None; 3] } else { names.map(found) };
         found.into_iter().flatten()
     }
 }
@@ -165,5 +199,7 @@ mod tests {
         assert!(held("pg_temp_7", "y").0 && held(TEMPORARY, "y").0);
         assert!(!held("other", "t").0);
         assert!(!held("public", "x").0);
+        assert_eq!(taints.add(anywhere(), Flow { unknown: true, ..Flow::default() }), Ok(true));
+        assert!(taints.of(&RelationName::new("public", "x")).all(|flow| flow.unknown));
     }
 }

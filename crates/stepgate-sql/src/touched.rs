@@ -34,6 +34,8 @@ pub struct Changes {
     pub ends: bool,
     /// It may commit some of that before the rest.
     pub twice: bool,
+    /// Somebody's code may be among it: functions, and what runs them by itself.
+    pub code: bool,
 }
 
 impl Touched {
@@ -64,7 +66,7 @@ impl Changes {
     pub fn of(sql: &[u8], catalog: &Catalog) -> Self {
         let text = std::str::from_utf8(sql).ok().filter(|text| !text.contains('\\'));
         let Some(tokens) = text.and_then(tokens) else {
-            return Self { touched: Touched::Anything, ends: true, twice: true };
+            return Self { touched: Touched::Anything, ends: true, twice: true, code: true };
         };
         let mut all = Self::default();
         let statements = tokens.split(|token| token.kind.is_punct(b';')).filter(|it| !it.is_empty());
@@ -72,8 +74,10 @@ impl Changes {
         for (at, statement) in statements.enumerate() {
             several |= at > 0;
             all.ends |= ends_transaction(statement);
+            all.code |= is_of_code(statement);
             all.touched.add(of_statement(statement, catalog));
         }
+        all.code |= all.touched == Touched::Anything;
         all.twice = several && all.ends && all.touched != Touched::Nothing;
         all
     }
@@ -220,6 +224,16 @@ const BETWEEN: [&str; 15] = [
     "unique",
     "concurrently",
 ];
+
+/// Whether it makes, changes or drops what is neither a relation nor of one.
+fn is_of_code(statement: &[Token<'_>]) -> bool {
+    let mut words = statement.iter().filter_map(|token| token.kind.word());
+    matches!(words.next(), Some("create" | "alter" | "drop"))
+        && !matches!(
+            words.find(|word| !BETWEEN.contains(word)),
+            Some("table" | "view" | "sequence" | "index" | "statistics" | "collation" | "schema")
+        )
+}
 
 fn of_statement(statement: &[Token<'_>], catalog: &Catalog) -> Touched {
     let words: Vec<&str> = statement.iter().filter_map(|token| token.kind.word()).collect();

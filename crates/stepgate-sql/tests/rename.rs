@@ -315,3 +315,94 @@ fn where_code_may_run_as_late_as_commit_names_do_not_change_unasked() {
         assert!(is_unknown(sql, &catalog, &session()), "{sql}");
     }
 }
+
+/// Autovacuum computes what indexes and statistics are made of, in no session: what it calls is what people were asked about
+/// when that was made.
+#[test]
+fn what_code_of_an_index_may_find_by_name_does_not_change_unasked() {
+    let (cluster, ..) = everything();
+    let code = "create function deep(t text) returns text language sql stable as 'select lower($1)';
+        create function apart(t text) returns text language sql immutable as 'select public.deep($1)';
+        create function sampled(t text) returns text language sql immutable as 'select upper($1)';
+        create function wrapped(t text) returns text language plpgsql immutable as 'begin return public.deep(t); end';
+        create function free(t text) returns text language sql immutable as 'select upper($1)';
+        create schema elsewhere; create function elsewhere.deep(t text) returns text language sql as 'select $1';
+        create table lines (a text, b text); create table others (a text);
+        create view others_view as select a from others";
+    cluster.load("clinic", code).expect("code");
+    let unasked = [
+        "create or replace function free(t text) returns text language sql immutable as 'select $1'",
+        "create function another() returns text language plpgsql as 'begin return 1; end'",
+        "alter table others rename to others_before",
+        "alter table others rename column a to b",
+        "alter view others_view set schema elsewhere",
+        "alter function free(text) rename to freed",
+    ];
+    let asked = [
+        "create or replace function public.deep(t text) returns text language sql as 'select $1'",
+        "create function deep(n int) returns text language sql as 'select $1::text'",
+        "alter function deep(text) rename to deeper",
+        "alter function free(text) rename to deep",
+        "alter function deep(text) set schema elsewhere",
+        "alter schema elsewhere rename to somewhere",
+    ];
+    let then = common::snapshot(&cluster, "clinic");
+    for sql in unasked.iter().chain(&asked) {
+        assert!(!is_unknown(sql, &then, &session()), "{sql}");
+        // Where the transaction itself has made an index that no catalog shows.
+        let bound = SessionState { search_path: None, moved: true, bound: true, ..session() };
+        assert!(is_unknown(sql, &then, &bound), "{sql}");
+    }
+    for bound in [
+        "create index bound on lines (apart(a))",
+        "create index bound on lines (b) where apart(b) = 'x'",
+        "create statistics bound on (sampled(a)), (apart(b)) from lines",
+        "create index bound on lines (wrapped(a))",
+    ] {
+        cluster.load("clinic", bound).expect("an index");
+        let now = common::snapshot(&cluster, "clinic");
+        for sql in asked {
+            assert!(is_unknown(sql, &now, &session()), "{bound}: {sql}");
+        }
+        for sql in unasked {
+            assert!(!is_unknown(sql, &now, &session()), "{bound}: {sql}");
+        }
+        for name in ["apart", "sampled", "wrapped"] {
+            let sql =
+                format!("create or replace function {name}(t text) returns text language sql as 'select $1'");
+            let calls = bound.contains(name);
+            assert_eq!(is_unknown(&sql, &now, &session()), calls, "{bound}: {sql}");
+        }
+        let what = if bound.contains("statistics") { "statistics" } else { "index" };
+        cluster.load("clinic", &format!("drop {what} bound")).expect("none");
+    }
+    // What cannot be read may find anything.
+    let opaque = "create function runs(t text) returns text language plpgsql immutable as
+        'begin execute t; return t; end'; create index on lines (runs(a))";
+    cluster.load("clinic", opaque).expect("an index");
+    let now = common::snapshot(&cluster, "clinic");
+    for sql in unasked {
+        assert!(is_unknown(sql, &now, &session()), "{sql}");
+    }
+}
+
+#[test]
+fn what_code_of_an_index_reads_by_name_is_not_renamed_unasked() {
+    let (cluster, ..) = everything();
+    let code = "create table beneath (a text); create table free (a text); create table lines (a text);
+        create view reads as select a from beneath;
+        create function apart(t text) returns text language sql immutable as 'select a from public.reads limit 1';
+        create index on lines (apart(a));";
+    cluster.load("clinic", code).expect("code");
+    let now = common::snapshot(&cluster, "clinic");
+    for (sql, asked) in [
+        ("alter view reads rename to was", true),
+        ("create or replace view reads as select a from free", true),
+        ("create or replace view others as select a from free", false),
+        ("alter table free rename to reads", true),
+        ("alter table free rename to freed", false),
+        ("alter table free rename column a to b", false),
+    ] {
+        assert_eq!(is_unknown(sql, &now, &session()), asked, "{sql}");
+    }
+}

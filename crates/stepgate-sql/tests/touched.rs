@@ -74,10 +74,25 @@ fn ddl_touches_the_names_that_it_gives_another_meaning() {
 }
 
 #[test]
+fn code_is_told_from_relations() {
+    let (_cluster, catalog) = shop();
+    for (ddl, code) in [
+        ("alter table customers rename to c2", false),
+        ("create or replace view v as select 1", false),
+        ("create or replace function f() returns int language sql as 'select 1'", true),
+        ("create trigger t before insert on parent for each row execute function mark()", true),
+        ("create domain d as text", true),
+        ("create extension citext", true),
+    ] {
+        assert_eq!(Changes::of(ddl.as_bytes(), &catalog).code, code, "{ddl}");
+    }
+}
+
+#[test]
 fn a_message_that_commits_in_its_middle_changes_twice() {
     let (_cluster, catalog) = shop();
     let of = |ddl: &str| {
-        let Changes { touched: _, ends, twice } = Changes::of(ddl.as_bytes(), &catalog);
+        let Changes { touched: _, ends, twice, code: _ } = Changes::of(ddl.as_bytes(), &catalog);
         (ends, twice)
     };
     assert_eq!(of("begin"), (false, false));

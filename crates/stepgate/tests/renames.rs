@@ -334,6 +334,79 @@ fn a_function_that_another_transaction_replaces_is_not_called_before_that_has_en
     passes(&mut psql, "select late(id) from products limit 1;");
 }
 
+/// What a function is made to store something in, and what is none of its maker's.
+const STOLEN: &str = "create table stolen (x text); create table lk (id int); insert into lk values (1); \
+                      grant all on stolen, lk to public; create table kept (x text); grant select on kept to public;";
+
+/// The same function, become something that nobody understands.
+const STEALS: &str = "create or replace function late(id bigint) returns text language plpgsql volatile as \
+                      $$ begin insert into public.stolen select ssn from public.customers; return 'x'; end $$;";
+
+/// A statement waits for a lock, and what it calls becomes something else; `meanwhile` the session may go.
+fn replaced_under(
+    world: &World,
+    replace: &str,
+    meanwhile: impl FnOnce(Psql) -> Option<Psql>,
+) -> Option<Psql> {
+    let eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&eve);
+    let calls = "select late(id) from lk;";
+    passes(&mut psql, calls);
+    let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
+    assert!(dba.run("begin; lock table lk in access exclusive mode;").unwrap().is_ok());
+    psql.send(calls).unwrap();
+    waits_for_lock(world);
+    let psql = meanwhile(psql);
+    // Through the gate it would be refused.
+    world.cluster.load("shop", replace).unwrap();
+    assert!(dba.run("commit;").unwrap().is_ok());
+    psql
+}
+
+#[test]
+fn what_a_function_stored_that_became_something_unknown_under_a_statement_is_shown_to_nobody_unasked() {
+    let world = world(&format!("{STOLEN} {LATE}"));
+    let mut psql = replaced_under(&world, STEALS, Some).unwrap();
+    is_cut_off(&mut psql);
+    assert_ne!(world.cluster.psql("shop", "select count(*) from stolen").unwrap(), "0");
+    let dana = world.dana();
+    asks(&world, &dana, "select x from stolen;");
+    // What it could not write is what it was.
+    passes(&mut world.psql(&dana), "select x from kept;");
+}
+
+#[test]
+fn a_function_replaced_by_one_that_only_returns_something_else_makes_nothing_unknown() {
+    let world = world(&format!("{STOLEN} {LATE}"));
+    is_cut_off(&mut replaced_under(&world, REPLACE, Some).unwrap());
+    passes(&mut world.psql(&world.dana()), "select x from stolen;");
+}
+
+/// Nobody hears its reply, and so nobody looked again at what it had become.
+#[test]
+fn what_a_statement_stored_whose_client_had_gone_when_its_function_was_replaced_is_shown_to_nobody_unasked() {
+    for replace in [
+        STEALS,
+        "create or replace function late(id bigint) returns text language sql volatile as \
+         $$ insert into public.stolen select ssn from public.customers; select 'x' $$;",
+    ] {
+        let world = world(&format!("{STOLEN} {LATE}"));
+        replaced_under(&world, replace, |psql| {
+            drop(psql);
+            std::thread::sleep(Duration::from_millis(300));
+            None
+        });
+        stepgate_testkit::until_some("what it stored", SOON, || {
+            (world.cluster.psql("shop", "select count(*) from stolen").unwrap() != "0").then_some(())
+        })
+        .unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        let dana = world.dana();
+        asks(&world, &dana, "select x from stolen;");
+        passes(&mut world.psql(&dana), "select x from kept;");
+    }
+}
+
 #[test]
 fn a_function_made_while_a_column_is_added_does_not_fill_it_unnoticed() {
     let world = world(

@@ -242,3 +242,22 @@ fn a_view_with_a_huge_definition_keeps_nobody_from_being_judged_by_the_catalog_a
     // Each look at the catalog would take ten seconds and more.
     assert!(begun.elapsed() < std::time::Duration::from_secs(25), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_temporary_table_keeps_its_labels_though_another_session_renames_what_it_has_from_its_parent() {
+    let mut world = World::not_serving(support::waiting);
+    let ddl = "grant create on schema public to public; create table parent (id bigint, x text); \
+               alter table parent owner to stepgate_analyst";
+    world.cluster.load("shop", ddl).unwrap();
+    world.gate.serve().unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "create temp table child () inherits (public.parent);");
+    passes(&mut psql, "select count(*) from child;");
+    approved(&world, &mut psql, &mut olga, "insert into child select id, ssn from customers;");
+    passes(&mut world.psql(&eve), "alter table parent rename column x to y;");
+    waits(&world, &mut psql, &dana, "select y from child;");
+    waits(&world, &mut psql, &dana, "select y from parent;");
+    passes(&mut psql, "select max(id) from child;");
+}

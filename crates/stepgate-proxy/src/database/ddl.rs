@@ -32,6 +32,8 @@ pub(crate) struct Transaction {
     pub(crate) touched: Touched,
     /// It may be more than one.
     pub(crate) twice: bool,
+    /// Somebody's code may be among it.
+    pub(crate) code: bool,
 }
 
 impl Transaction {
@@ -90,7 +92,13 @@ impl CommitsDdl {
         let mut commits = self.database.commits();
         if let Some(transaction) = commits.under_way.get_mut(&self.number) {
             let Transaction { number, session, .. } = **transaction;
-            *transaction = Arc::new(Transaction { number, session, touched: Touched::Anything, twice: true });
+            *transaction = Arc::new(Transaction {
+                number,
+                session,
+                touched: Touched::Anything,
+                twice: true,
+                code: true,
+            });
         }
     }
 }
@@ -149,17 +157,17 @@ impl Database {
     }
 
     /// Whether as many transactions of other sessions as that may have changed since then, if only for a while, what such
-    /// names mean; it is asked which names only if it matters.
+    /// names mean, and, if so, whether they mean somebody's code; it is asked which names only if it matters.
     pub(crate) fn has_changed(
         &self,
         epoch: u64,
         session: u64,
         enough: usize,
         mentioned: impl FnOnce() -> Vec<Mentioned>,
-    ) -> bool {
+    ) -> Option<bool> {
         let commits = self.commits();
         if commits.forgotten > epoch {
-            return true;
+            return Some(true);
         }
         let done = commits.done.iter().rev().take_while(|(at, _)| *at > epoch).map(|(_, it)| it);
         let others: Vec<Arc<Transaction>> =
@@ -167,14 +175,15 @@ impl Database {
         drop(commits);
         let weight = |it: &Transaction| if it.twice { 2 } else { 1 };
         if others.iter().map(|it| weight(it)).sum::<usize>() < enough {
-            return false;
+            return None;
         }
         let mentioned = mentioned();
-        let mut changed: BTreeMap<u64, usize> = BTreeMap::new();
+        let (mut changed, mut code): (BTreeMap<u64, usize>, bool) = (BTreeMap::new(), false);
         for it in others.iter().filter(|it| mentioned.iter().any(|names| names.hangs_on(&it.touched))) {
             let of = changed.entry(it.number).or_default();
             *of = weight(it).max(*of);
+            code |= it.code;
         }
-        changed.values().sum::<usize>() >= enough
+        (changed.values().sum::<usize>() >= enough).then_some(code)
     }
 }

@@ -167,7 +167,8 @@ impl Drive {
             }
         }
         let State { mut client, mut server, under_way, .. } = state;
-        let commits = under_way.into_commits();
+        let number = under_way.session();
+        let (commits, watched) = under_way.into_parts();
         let last_words = async {
             let _ = client.stream.write_all(&client.out).await;
             let _ = client.stream.shutdown().await;
@@ -188,9 +189,11 @@ impl Drive {
         let left = Left {
             server: server.stream,
             unsent: server.out,
-            database: judge.database,
+            judge,
             key: server_key,
             commits,
+            watched,
+            number,
             several,
             lost,
         };

@@ -27,6 +27,8 @@ use tracing::Instrument as _;
 use super::calls::{Call, Calls};
 use crate::catalog::connect_for_catalog_at;
 use crate::database::{CommitsDdl, Database};
+use crate::judge::Judge;
+use crate::overtaken::Watched;
 use crate::{ServerKey, Shutdown, Stream, UpstreamError, forward_cancel, simple_query, upstream};
 
 /// How much of what the server still says is read for a client that has gone. Beyond that PostgreSQL itself, whose buffer
@@ -48,6 +50,10 @@ const SILENCE_AGAIN: Duration = Duration::from_secs(20);
 /// How soon it is asked once more where it did not answer: one lost packet says nothing.
 const ONCE_MORE: Duration = Duration::from_millis(500);
 
+/// How often, and how long apart, the catalog is looked at for what was left.
+const LOOKS: usize = 60;
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How many questions whether a server answers are under way at once.
 static QUESTIONS: Semaphore = Semaphore::const_new(32);
 
@@ -59,11 +65,15 @@ pub(super) struct Left {
     pub(super) server: Stream,
     /// What was let through and not sent yet.
     pub(super) unsent: BytesMut,
-    pub(super) database: Arc<Database>,
+    pub(super) judge: Judge,
     /// By what the server knows it.
     pub(super) key: ServerKey,
     /// What runs may commit DDL.
     pub(super) commits: Vec<CommitsDdl>,
+    /// What runs, or may.
+    pub(super) watched: Vec<Watched>,
+    /// Which of those sessions it is whose DDL is counted.
+    pub(super) number: u64,
     /// The server would go on with something else if what runs were cancelled.
     pub(super) several: bool,
     /// The server answers nobody.
@@ -76,9 +86,12 @@ pub(crate) struct Leaving {
     /// None: it was broken off.
     server: Option<Stream>,
     unsent: BytesMut,
+    judge: Judge,
     database: Arc<Database>,
     key: ServerKey,
     commits: Vec<CommitsDdl>,
+    watched: Vec<Watched>,
+    number: u64,
     several: bool,
     lost: bool,
     /// What runs may run on.
@@ -101,16 +114,19 @@ enum Over {
 impl Leaving {
     /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
     pub(super) fn behind(left: Left, runs_on: bool) -> Self {
-        let Left { server, mut unsent, database, key, commits, several, lost } = left;
+        let Left { server, mut unsent, judge, key, commits, watched, number, several, lost } = left;
         if !runs_on {
             unsent.clear();
         }
         Self {
             server: Some(server),
             unsent,
-            database,
+            database: Arc::clone(&judge.database),
+            judge,
             key,
             commits,
+            watched,
+            number,
             several,
             lost,
             runs_on,
@@ -146,7 +162,7 @@ impl Leaving {
         }
         if self.runs_on {
             match self.run_on(&mut calls).await {
-                Over::Gone => return,
+                Over::Gone => return self.is_over(),
                 Over::Lost => return self.give_up(),
                 // A client that has gone would have been found out by the first of several answers.
                 Over::TooMuch => self.several = true,
@@ -161,6 +177,30 @@ impl Leaving {
             }
             patience = patience.saturating_mul(2).min(MUCH_LATER);
         }
+        self.is_over();
+    }
+
+    /// The server has closed its end. What it did last, nobody has heard of: somebody may have changed what it did it by.
+    fn is_over(self) {
+        let Self { judge, database, commits, watched, .. } = self;
+        drop(commits);
+        if watched.is_empty() {
+            return;
+        }
+        let judges = async move {
+            for _ in 0..LOOKS {
+                if database.refresh().await.is_ok() || database.is_closed() {
+                    break;
+                }
+                sleep(LOOK).await;
+            }
+            let Some(view) = database.view() else { return };
+            if let Err(error) = judge.judge_left(&view, &watched).await {
+                tracing::error!(%error, "what a session has left stored something that is not recorded");
+            }
+        };
+        // Nobody waits for it: the session's place is free.
+        tokio::spawn(judges.in_current_span());
     }
 
     /// Nobody is left to say goodbye to.
@@ -170,10 +210,11 @@ impl Leaving {
         if let Some(server) = self.server.take() {
             break_off(server);
         }
-        if !self.commits.is_empty() {
+        if !self.commits.is_empty() || !self.watched.is_empty() {
             // The server may be back before it has noticed, and commit what runs.
             let waits = async move {
                 while !self.database.is_closed() && !self.is_gone_within(SILENCE_AGAIN).await {}
+                self.is_over();
             };
             tokio::spawn(waits.in_current_span());
         }

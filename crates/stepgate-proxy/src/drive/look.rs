@@ -131,8 +131,10 @@ impl Drive {
         if seen || !review.needed {
             return self.judge_again(state, seen.then_some(review.ddl)).await;
         }
-        for watched in state.under_way.storing() {
-            if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
+        // Once its server's end is over, it is judged by what is known then (`leaving.rs`).
+        for watched in state.under_way.all() {
+            let stored = watched.may_have_stored(&[], &view.catalog);
+            if let Err(error) = self.judge.stored_unknown(&view, &watched.pending, stored).await {
                 tracing::error!(%error, "what a statement stored is not recorded");
             }
         }
@@ -185,16 +187,17 @@ impl Drive {
         let (mut overtaken, mut stored, mut failed) = (false, Vec::new(), None);
         for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
             let Some(now) = watched.now(&view.catalog, &taints) else { continue };
-            match self.judge.judge_running(&view, &watched.pending, now).await {
+            match self.judge.judge_watched(&view, watched, now).await {
                 Ok(Standing::Stands(own)) => stored.extend(own),
                 Ok(Standing::Overtaken) => overtaken = true,
                 Err(error) => failed = Some(error),
             }
         }
-        for watched in state.under_way.was_between(&self.judge.database, &view.catalog) {
-            overtaken = true;
-            if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
-                failed = Some(error);
+        let session = state.under_way.session();
+        for watched in state.under_way.all() {
+            match self.judge.judge_between(&view, watched, session).await {
+                Ok(was_between) => overtaken |= was_between,
+                Err(error) => failed = Some(error),
             }
         }
         if let Some(error) = failed {

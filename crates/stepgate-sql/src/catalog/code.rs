@@ -107,6 +107,8 @@ fn routines<'a>(
         catalog.has_locked |= form == "locked";
         let arguments = arguments.split(',').map(str::to_owned).collect();
         let (function, pins_path) = (name.to_owned(), truth(own_path));
+        let source = (form.is_empty() && !body.is_empty() && defaults.is_empty())
+            .then(|| Arc::new(Body { text: body.to_owned(), ..Body::default() }));
         let body =
             text.map(|text| Arc::new(Body { text, path, function, arguments, pins_path, ..Body::default() }));
         let mut on_literal = Gathered::default();
@@ -136,7 +138,8 @@ fn routines<'a>(
             None => code,
         };
         let goes_on = aggregates.contains_key(oid);
-        let routine = Arc::new(Routine { returns_set: truth(returns_set), goes_on, code, on_literal });
+        let routine =
+            Arc::new(Routine { returns_set: truth(returns_set), goes_on, code, source, on_literal });
         if let Ok(oid) = oid.parse() {
             catalog.routine_names.insert(oid, (schema.into(), name.into()));
         }
@@ -208,8 +211,11 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
             let columns = catalog.relation(at).into_iter().flat_map(|relation| &relation.columns);
             columns.map(|column| column.name.clone()).collect()
         });
-        let planned =
-            matches!(role, "check" | "planned") && planned::may_run(expression, names, &loader.catalog);
+        if !is_plain && matches!(role, "index" | "planned") {
+            loader.catalog.apart.push(Routine::expression(expression, Vec::new()));
+        }
+        let planned = matches!(role, "check" | "index" | "planned")
+            && planned::may_run(expression, names, &loader.catalog);
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
         if !is_plain && planned {
             relation.on_read.push(Routine::expression(expression, Arc::clone(names)));
@@ -220,7 +226,11 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
         relation.computes |= role != "default";
         if !is_plain {
             let code = Routine::expression(expression, Arc::clone(names));
-            let list = if role == "check" { &mut relation.on_check } else { &mut relation.on_write };
+            let list = if matches!(role, "check" | "index") {
+                &mut relation.on_check
+            } else {
+                &mut relation.on_write
+            };
             list.push(code);
             relation.bounded |= role != "default";
         }
@@ -247,6 +257,11 @@ fn ranges(loader: &mut Loader, answers: &Answers<'_>, routines: &Routines<'_>) -
     for row in answers.rows::<2>("columns_of_ranges")? {
         let [oid, function] = row?;
         let Some(at) = loader.known(oid).filter(|at| measured.insert((*at, function))) else { continue };
+        match routines.get(function).map(|routine| (&routine.code, &routine.source)) {
+            Some((Some(code), _)) => loader.catalog.apart.extend(code.iter().cloned()),
+            Some((None, Some(source))) => loader.catalog.apart.push(Arc::clone(source)),
+            _ => loader.catalog.apart.push(Body::unknown()),
+        }
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
         match routines.get(function).and_then(|routine| routine.code.as_deref()) {
             Some(code) => {

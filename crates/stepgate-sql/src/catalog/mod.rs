@@ -1,5 +1,6 @@
 //! An immutable snapshot of what the server's catalog says.
 
+mod apart;
 mod code;
 mod columns;
 mod comparison;
@@ -16,10 +17,11 @@ mod routine;
 mod rows;
 pub(crate) mod trigger;
 mod view;
+mod writable;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use stepgate_types::{ColumnName, RelationName};
 
@@ -40,6 +42,7 @@ pub(crate) use relation::{
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;
+pub use writable::writable_query;
 
 /// How far a column is looked for beneath views that show it as it is.
 const MAX_SHOWN: usize = 128;
@@ -82,6 +85,9 @@ pub struct Catalog {
     event_triggers: HashSet<String>,
     /// Somebody's code may run as late as COMMIT.
     runs_late: bool,
+    /// Code that runs outside of any session, and what it may find by names, once that was asked.
+    apart: Vec<Arc<Body>>,
+    reach: Arc<OnceLock<apart::Reach>>,
     /// Some view or function is unknown because somebody has locked it or what it is made of.
     has_locked: bool,
     /// The functions of those casts.
@@ -149,6 +155,26 @@ impl Catalog {
     /// Whether event triggers run with DDL, besides the one that tells the gate of it (`docs/ddl-notify.sql`).
     pub(crate) fn runs_on_ddl(&self) -> bool {
         self.event_triggers.iter().any(|name| name != OWN_EVENT_TRIGGER)
+    }
+
+    /// Whether there is code that a snapshot before has not: of a function that can be read, or of a trigger.
+    #[must_use]
+    pub fn has_new_code(&self, before: &Self) -> bool {
+        let of_functions = self.routines.iter().any(|(name, routines)| {
+            let then = before.routines(name);
+            routines.iter().any(|(schema, now)| !then.iter().any(|(at, then)| at == schema && now.is(then)))
+        });
+        let of_triggers = || {
+            self.relations.iter().any(|now| {
+                let then = before.find_oid(now.oid).and_then(|at| before.relation(at));
+                let is_new = |it: &Trigger| {
+                    !then.is_some_and(|then| then.triggers.iter().any(|then| it.does_as(then)))
+                };
+                now.triggers.iter().any(is_new)
+                    || now.writes_run_code && !then.is_some_and(|then| then.writes_run_code)
+            })
+        };
+        of_functions || of_triggers()
     }
 
     /// Whether somebody's code may run as late as COMMIT.
@@ -360,6 +386,17 @@ impl Catalog {
             let found: Vec<RelationIndex> = found.into_iter().map(|(at, _)| at).collect();
             gone.extend(found);
         }
+    }
+
+    /// Temporary relations of that name, of whatever session.
+    pub(crate) fn temporary(&self, name: &str) -> impl Iterator<Item = &Relation> {
+        let schemas = self.by_name.iter().filter(|(schema, _)| schema.starts_with("pg_temp"));
+        schemas.filter_map(move |(_, relations)| self.relation(*relations.get(name)?))
+    }
+
+    /// The relation that one of another snapshot is here.
+    pub(crate) fn same_relation(&self, other: &Relation) -> Option<&Relation> {
+        self.relation(self.find_oid(other.oid).filter(|_| other.oid != 0)?)
     }
 
     /// The base relations that views of that name are made of.

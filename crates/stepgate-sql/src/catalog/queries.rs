@@ -395,7 +395,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             ") union all select i.indrelid::text, case when ",
             unreadable!("i.indrelid"),
             " then '?' else pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
-              pg_catalog.pg_get_expr(i.indpred, i.indrelid)) end, (c.objid is not null)::text, 'check' \
+              pg_catalog.pg_get_expr(i.indpred, i.indrelid)) end, (c.objid is not null)::text, 'index' \
               from pg_catalog.pg_index i left join calls c on c.objid = i.indexrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               where (i.indexprs is not null or i.indpred is not null) and i.indrelid >= 16384 \
@@ -488,7 +488,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // Routines outside pg_catalog. A body is given where it can be read: SQL, with no settings but search_path; as
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types (an aggregate has those of its states, too) the
-        // checks of domains. Of `computing` none is needed.
+        // checks of domains. Of `computing` none is needed. Of those that cannot be read, the text of such as indexes may call
+        // is given all the same (`apart.rs`).
         name: "routines",
         sql: concat!(
             "with ",
@@ -499,7 +500,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               on d.refobjid = l.relation and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
               select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
-              case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') else '' end, \
+              case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') \
+              when '' then case when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
               pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]) \

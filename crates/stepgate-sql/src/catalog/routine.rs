@@ -19,6 +19,8 @@ pub(crate) struct Routine {
     pub(crate) goes_on: bool,
     /// What runs, where all of that can be read.
     pub(crate) code: Option<Vec<Arc<Body>>>,
+    /// The text of one in PL/pgSQL that is said to be immutable: what it may find by names can be told by its words.
+    pub(crate) source: Option<Arc<Body>>,
     /// What making values of its types runs, which a literal that it is given, or that is compared with what it returns, does
     /// as soon as it is parsed.
     pub(crate) on_literal: Vec<Arc<Body>>,
@@ -138,6 +140,15 @@ impl Gathered {
 }
 
 impl Routine {
+    /// Whether it says the same; of what cannot be read, nobody can tell.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Arc<Body>, &Arc<Body>)| Same(Arc::clone(one)) == Same(Arc::clone(other));
+        match (&self.code, &other.code) {
+            (Some(one), Some(other)) => one.len() == other.len() && one.iter().zip(other).all(same),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
     /// An expression as the server prints it; `names` are columns or arguments in it.
     pub(crate) fn expression(text: &str, names: impl Into<Arc<[String]>>) -> Arc<Body> {
         Arc::new(Body { text: format!("select {text}"), arguments: names.into(), ..Body::default() })

@@ -63,6 +63,12 @@ impl Trigger {
         self.kind & BEFORE == 0
     }
 
+    /// Whether it does the same, by what it says.
+    pub(super) fn does_as(&self, other: &Self) -> bool {
+        let said = |it: &Self| it.steps().map(|step| step.body.text.clone()).collect::<Vec<_>>();
+        self.kind == other.kind && said(self) == said(other)
+    }
+
     /// Whether any of these fire it.
     pub(crate) fn fires(&self, events: u16) -> bool {
         self.kind & events != 0

@@ -237,6 +237,10 @@ pub(super) fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
 fn view(words: Words<'_, '_>, recursive: bool, temporary: bool, context: Context<'_>, facts: &mut Facts) {
     facts.sinks.insert(Sink { kind: SinkKind::View, relation: None });
     let words = skip_if_not_exists(words);
+    // What that finds by its name runs in no session.
+    if words.name().is_some_and(|(name, _)| context.catalog.runs_apart(name.last().map(String::as_str))) {
+        statement_doubt(facts, "unsupported-statement");
+    }
     match (words.name(), words.find_word("as")) {
         (Some((name, taken)), Some(at)) if recursive && taken <= at => {
             recursive_view(

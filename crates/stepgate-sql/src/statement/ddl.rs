@@ -21,9 +21,18 @@ use crate::walk;
 pub(super) fn command(context: Context<'_>, facts: &mut Facts) {
     if known(context, facts).is_none() {
         statement_doubt(facts, "unsupported-statement");
+        facts.effect.binds = context.node.is_some_and(may_bind);
     }
     // Whether or not people are asked.
     rename::follows(context, facts);
+}
+
+/// Whether a command may make an index or statistics of expressions.
+fn may_bind(node: Node<'_>) -> bool {
+    matches!(
+        node,
+        Node::IndexStmt(_) | Node::CreateStatsStmt(_) | Node::CreateStmt(_) | Node::AlterTableStmt(_)
+    )
 }
 
 /// Whether a command does what it does whatever names mean: it reads nothing and runs nothing.

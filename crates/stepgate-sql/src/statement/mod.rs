@@ -101,6 +101,7 @@ fn dynamic(facts: &mut Facts, kind: Kind) {
     facts.effect.session = true;
     facts.effect.catalog = true;
     facts.effect.transaction = true;
+    facts.effect.binds = true;
 }
 
 /// What PostgreSQL's tree of a command says of it alone.

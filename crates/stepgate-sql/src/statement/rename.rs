@@ -9,7 +9,8 @@
 //!   any ([`crate::effect::Effect::moves`]).
 //!
 //! What must be asked about: the server's own objects, since many are known by name (`builtin.rs`), and everything
-//! while code may run as late as COMMIT, judged by what names meant when it was put off.
+//! while code may run as late as COMMIT, judged by what names meant when it was put off; and what code may find by its name
+//! that the server runs outside of any session ([`Catalog::runs_apart`]).
 
 use std::collections::BTreeSet;
 
@@ -27,18 +28,30 @@ use crate::taint::{Flow, TEMPORARY, remembered};
 
 /// RENAME. None: it is not known what that does.
 pub(super) fn renames(rename: &RenameStmt, context: Context<'_>, facts: &mut Facts) -> Option<()> {
-    match rename.rename_type {
+    let was = match rename.rename_type {
         object if is_relation(object) || object == ObjectType::OBJECT_COLUMN => {
-            relation(&name(rename.relation()?), object, context, facts)?;
+            let table = name(rename.relation()?);
+            relation(&table, object, context, facts)?;
+            table.last().cloned()
         }
         ObjectType::OBJECT_SCHEMA => {
             allowed(!is_of_server(rename.subname()?) && !is_of_server(rename.newname()?))?;
+            allowed(!context.catalog.runs_apart_in(rename.subname()?))?;
+            None
         }
-        object if is_routine(object) => routine(&names(rename.object())?, context)?,
+        object if is_routine(object) => {
+            routine(&names(rename.object())?, context)?;
+            last(rename.object())
+        }
         ObjectType::OBJECT_TABCONSTRAINT | ObjectType::OBJECT_DOMCONSTRAINT => return Some(()),
-        object => nothing_held(object, rename.object())?,
-    }
-    moves(context, facts)
+        object => {
+            nothing_held(object, rename.object())?;
+            last(rename.object())
+        }
+    };
+    // What code finds of a column, it finds by its table's name.
+    let new = rename.newname().filter(|_| rename.rename_type != ObjectType::OBJECT_COLUMN);
+    moves(context, was.as_deref().into_iter().chain(new), facts)
 }
 
 /// SET SCHEMA. None: it is not known what that does.
@@ -53,14 +66,30 @@ pub(super) fn sets_schema(
         object => nothing_held(object, alter.object())?,
     }
     allowed(!is_of_server(alter.newschema()?))?;
-    moves(context, facts)
+    let moved = match alter.object() {
+        object if !is_relation(alter.object_type) => last(object)?,
+        _ => name(alter.relation()?).pop()?,
+    };
+    moves(context, [moved.as_str()], facts)
 }
 
-/// From now on names may mean something else. None: somebody's code may run then that was judged before.
-pub(super) fn moves(context: Context<'_>, facts: &mut Facts) -> Option<()> {
-    allowed(!context.catalog.runs_late())?;
+/// From now on these names may mean something else, and others. None: somebody's code may run then that was judged before.
+pub(super) fn moves<'n>(
+    context: Context<'_>,
+    names: impl IntoIterator<Item = &'n str>,
+    facts: &mut Facts,
+) -> Option<()> {
+    allowed(!context.catalog.runs_late() && !context.session.bound && !context.catalog.runs_apart(names))?;
     facts.effect.moves = true;
     Some(())
+}
+
+/// The last part of an object's name.
+fn last(object: Node<'_>) -> Option<String> {
+    match object {
+        Node::NodeList(parts) => parts.iter().next_back()?.as_str().map(str::to_owned),
+        _ => names(object)?.pop(),
+    }
 }
 
 fn allowed(so: bool) -> Option<()> {

@@ -33,14 +33,15 @@ pub(super) fn makes(made: &CreateFunctionStmt, context: Context<'_>, facts: &mut
     let checks = context.catalog.checks_literals();
     (!checks || !has_literals(made, is_sql, context.catalog.numbers())).then_some(())?;
     let name: Option<Vec<&str>> = made.funcname().iter().map(|part| part.as_str()).collect();
-    match name?.as_slice() {
+    let name = name?;
+    match name.as_slice() {
         // The server's own functions are known by name, and without a schema it may be one of them that is replaced, or
         // stand beside one.
         [name] => (!context.catalog.is_server_function(name)).then_some(())?,
         [.., schema, _] => (!rename::is_of_server(schema)).then_some(())?,
         [] => return None,
     }
-    rename::moves(context, facts)
+    rename::moves(context, name.last().copied(), facts)
 }
 
 /// Whether there is a literal in quotes in what is parsed, or may be.

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use stepgate_types::Use;
+
 use super::Walker;
 use super::probe::Probes;
 use super::uses::Uses;
@@ -158,8 +160,11 @@ pub(crate) fn refresh(name: &[String], context: Context<'_>, facts: &mut Facts) 
     walker.refresh(name);
     let stores = walker.refreshed(name);
     walker.finish(facts);
-    // Like what made it, it is told apart from what puts rows into a table: no command tag tells of how many.
-    if let Some((relation, flow)) = stores {
+    // Like what made it, it is told apart from what puts rows into a table: no command tag tells of how many. It puts out
+    // nothing: what counts as put out, functions return, into whichever column.
+    if let Some((relation, mut flow)) = stores {
+        let returned = facts.columns.iter().filter(|(_, uses)| uses.contains(&Use::Output));
+        flow.all.extend(returned.map(|(column, _)| column.clone()));
         facts.flows.entry(relation).or_default().add(flow);
     }
 }

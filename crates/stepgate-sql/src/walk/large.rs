@@ -40,11 +40,13 @@ pub(super) struct Large {
     pub(super) notifies: bool,
 }
 
-/// The table that has them, and its column.
-fn table() -> RelationName {
+/// The table that has large objects.
+#[must_use]
+pub fn large_objects() -> RelationName {
     RelationName::new("pg_catalog", "pg_largeobject")
 }
 
+/// And its column.
 const DATA: &str = "data";
 
 impl Walker<'_> {
@@ -88,8 +90,8 @@ impl Large {
         if !reads && !writes {
             return;
         }
-        let data = ColumnName::new(table(), DATA);
-        facts.relations.insert(table());
+        let data = ColumnName::new(large_objects(), DATA);
+        facts.relations.insert(large_objects());
         if writes {
             let given = facts.columns.iter().filter(|(column, _)| **column != data);
             let given = given.filter(|(_, uses)| is_shown(uses)).map(|(column, _)| column.clone());
@@ -97,13 +99,13 @@ impl Large {
             if !given.is_empty() {
                 facts
                     .flows
-                    .entry(table())
+                    .entry(large_objects())
                     .or_default()
                     .each
                     .entry(DATA.to_owned())
                     .or_default()
                     .extend(given);
-                facts.sinks.insert(Sink { kind: SinkKind::LargeObject, relation: Some(table()) });
+                facts.sinks.insert(Sink { kind: SinkKind::LargeObject, relation: Some(large_objects()) });
             }
             facts.columns.entry(data.clone()).or_default().insert(Use::Write);
         }
@@ -122,7 +124,7 @@ impl Large {
         for column in read {
             facts.columns.entry(column).or_default().insert(Use::Output);
         }
-        if session.tainted(&table()).any(|flow| flow.unknown) {
+        if session.tainted(&large_objects()).any(|flow| flow.unknown) {
             facts.doubt(Reason { code: "unknown-contents", doubt: Doubt::Statement });
         }
     }

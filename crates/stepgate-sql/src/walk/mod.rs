@@ -53,6 +53,7 @@ use crate::statement::{Context, Within};
 pub(crate) use self::command::{
     Anew, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
 };
+pub use self::large::large_objects;
 pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumn, ViewColumns, view};
 

@@ -125,3 +125,42 @@ fn what_code_stores_while_it_is_planned_is_labelled() {
     let facts = one("explain analyze insert into store select email from people", &catalog);
     assert!(!facts.flows.is_empty() && !facts.sinks.is_empty());
 }
+
+/// It keeps what its functions returned when it was filled, whatever they return afterwards.
+#[test]
+fn what_functions_return_is_labelled_in_the_materialized_view_that_keeps_it() {
+    let (cluster, _) = database("calls.sql");
+    let views = "create function many(n int) returns setof text language sql stable as 'select email from public.people';
+        create view through as select nm(1) as x;
+        create materialized view called as select nm(1) as x, 1 as y;
+        create materialized view beneath as select x || '!' as x from through;
+        create materialized view rows as select * from many(1) m (x);
+        create materialized view within as select (select nm(id)) as x from plain union select 'x';
+        create materialized view free as select note as x from plain;";
+    cluster.load("shop", &format!("{}{views}", schema())).expect("code");
+    let then = snapshot(&cluster, "shop");
+    let harmless = "create or replace function nm(n int) returns text language sql stable as 'select ''x''::text';
+        create or replace function many(n int) returns setof text language sql stable as 'select ''x''::text'";
+    cluster.load("shop", harmless).expect("code");
+    let now = snapshot(&cluster, "shop");
+    let kept = |sql: &str, read: &str| {
+        let mut session = session();
+        let [filled] = analyze(sql.as_bytes(), &then, &session).try_into().expect("one statement");
+        for (relation, flow) in filled.flows {
+            session.taints.add(relation, flow).expect("room");
+        }
+        let [facts] = analyze(read.as_bytes(), &now, &session).try_into().expect("one statement");
+        let unknown = facts.reasons.iter().any(|reason| reason.code == "unknown-contents");
+        unknown || columns(&facts).contains_key("public.people.email")
+    };
+    for name in ["called", "beneath", "rows", "within"] {
+        assert!(
+            kept(&format!("refresh materialized view {name}"), &format!("select x from {name}")),
+            "{name}"
+        );
+    }
+    assert!(!kept("refresh materialized view free", "select x from free"));
+    assert!(!kept("refresh materialized view called", "select x from free"));
+    let made = "create materialized view made as select nm(1) as x";
+    assert!(one(made, &then).flows.values().all(|flow| flow.all.iter().any(|it| it.column == "email")));
+}
