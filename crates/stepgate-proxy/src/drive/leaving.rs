@@ -182,7 +182,7 @@ impl Leaving {
 
     /// The server has closed its end. What it did last, nobody has heard of: somebody may have changed what it did it by.
     fn is_over(self) {
-        let Self { judge, database, commits, watched, .. } = self;
+        let Self { judge, database, commits, watched, number, .. } = self;
         drop(commits);
         if watched.is_empty() {
             return;
@@ -195,7 +195,7 @@ impl Leaving {
                 sleep(LOOK).await;
             }
             let Some(view) = database.view() else { return };
-            if let Err(error) = judge.judge_left(&view, &watched).await {
+            if let Err(error) = judge.judge_left(&view, &watched, number).await {
                 tracing::error!(%error, "what a session has left stored something that is not recorded");
             }
         };
