@@ -328,14 +328,15 @@ impl UnderWay {
         if !makes || !facts.iter().any(is_known) {
             (changes.touched, changes.twice) = (Touched::Nothing, false);
         }
-        let Changes { touched, ends, twice } = changes;
+        let Changes { touched, ends, twice, code } = changes;
         let session = self.number(database);
         let before = self.has_ddl.take_if(|_| in_block && !self.has_ended);
         self.has_ended = ends;
         self.has_ddl = Some(match before {
             Some(before) if touched == Touched::Nothing && !twice => before,
             Some(before) => {
-                let Transaction { number, session, touched: so_far, twice: was } = before.as_ref().clone();
+                let Transaction { number, session, touched: so_far, twice: was, code: had } =
+                    before.as_ref().clone();
                 let touched = so_far.and(touched);
                 Arc::new(Transaction { number, session, touched, twice: was || twice, code: had || code })
             }

@@ -10,7 +10,7 @@
 //!
 //! What must be asked about: the server's own objects, since many are known by name (`builtin.rs`), and everything
 //! while code may run as late as COMMIT, judged by what names meant when it was put off; and what code may find by its name
-//! that the server runs outside of any session ([`Catalog::runs_apart`]).
+//! that the server runs outside of any session (`catalog/apart.rs`).
 
 use std::collections::BTreeSet;
 
