@@ -376,6 +376,14 @@ fn what_code_of_an_index_may_find_by_name_does_not_change_unasked() {
         let what = if bound.contains("statistics") { "statistics" } else { "index" };
         cluster.load("clinic", &format!("drop {what} bound")).expect("none");
     }
+    // What a superuser has made in C finds nothing by its name.
+    let in_c = "create function in_c(text) returns text language internal immutable strict as 'md5_text';
+        create index bound on lines (in_c(a))";
+    cluster.load("clinic", in_c).expect("an index");
+    let now = common::snapshot(&cluster, "clinic");
+    for sql in unasked.iter().chain(&asked) {
+        assert!(!is_unknown(sql, &now, &session()), "{sql}");
+    }
     // What cannot be read may find anything.
     let opaque = "create function runs(t text) returns text language plpgsql immutable as
         'begin execute t; return t; end'; create index on lines (runs(a))";

@@ -489,7 +489,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types (an aggregate has those of its states, too) the
         // checks of domains. Of `computing` none is needed. Of those that cannot be read, the text of such as indexes may call
-        // is given all the same (`apart.rs`).
+        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, which find nothing by name.
         name: "routines",
         sql: concat!(
             "with ",
@@ -501,7 +501,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
               select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
               case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') \
-              when '' then case when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
+              when '' then case when l.lanname in ('c', 'internal') then 'null' \
+              when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
               pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]) \
