@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::format_push_string, reason = "a test")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod sight;
 
 use std::fmt::Write as _;
 
@@ -11,6 +13,9 @@ use stepgate_types::{Certainty, Use, quote_ident};
 
 /// How many queries to make up; a few of a hundred mean anything.
 const QUERIES: usize = 20_000;
+
+/// Every so many of them is of `sight`.
+const OF_SIGHT: usize = 2;
 
 impl Random {
     fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
@@ -116,13 +121,14 @@ fn query(random: &mut Random, depth: usize) -> String {
 fn random_queries_read_no_column_that_is_not_reported() {
     let cluster = clinic();
     let setup = "create role probe; grant usage on schema public, lab, training to probe";
-    cluster.load("clinic", setup).expect("a role");
+    cluster.load("clinic", &format!("{setup}; {}", sight::TABLES)).expect("a role and tables");
     let catalog = snapshot(&cluster, "clinic");
     let mut random = Random(0x1545_f491_4f6c_dd17);
     let mut script = String::new();
     let mut asked = Vec::new();
-    for _ in 0..QUERIES {
-        let sql = query(&mut random, 2);
+    for at in 0..QUERIES {
+        let in_sight = at % OF_SIGHT == 0;
+        let sql = if in_sight { sight::query(&mut random) } else { query(&mut random, 2) };
         let all = facts(&sql, &catalog);
         let [facts] = all.as_slice() else { continue };
         if facts.certainty == Certainty::Unknown {
