@@ -31,25 +31,6 @@ const DIGEST: usize = 16;
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
 
-/// Functions that give in each session what was set or done there, or go on with it: descriptors of large objects are the
-/// transaction's.
-const OF_SESSION: [&str; 14] = [
-    "pg_catalog.current_setting",
-    "pg_catalog.set_config",
-    "pg_catalog.currval",
-    "pg_catalog.lastval",
-    "pg_catalog.pg_backend_pid",
-    "pg_catalog.lo_close",
-    "pg_catalog.lo_lseek",
-    "pg_catalog.lo_lseek64",
-    "pg_catalog.lo_tell",
-    "pg_catalog.lo_tell64",
-    "pg_catalog.lo_truncate",
-    "pg_catalog.lo_truncate64",
-    "pg_catalog.loread",
-    "pg_catalog.lowrite",
-];
-
 /// A statement that waits.
 pub(crate) struct Hold {
     pub(crate) waiting: Waiting,
@@ -152,7 +133,6 @@ impl Case<'_> {
                 && !facts.normalised.to_ascii_lowercase().contains("current of")
         };
         // Of the session alone: settings, sequences' last values, temporary relations.
-        let of_session = |facts: &Facts| facts.functions.iter().any(|it| OF_SESSION.contains(&it.as_str()));
         let has_own = |session: &SessionState| {
             !session.temporaries.is_empty() || session.unsettled || session.has_settings
         };
@@ -160,7 +140,7 @@ impl Case<'_> {
             || self.pending.restated
             // Of functions of one name, its message names one.
             || self.pending.protocol == Protocol::Function
-            || self.pending.facts.iter().any(of_session);
+            || self.pending.facts.iter().any(Facts::is_of_session);
         // The same bytes are other letters in another encoding.
         let ascii = || held.sql.is_ascii() && held.parameters.iter().flatten().all(|value| value.is_ascii());
         !held.sql.is_empty()
