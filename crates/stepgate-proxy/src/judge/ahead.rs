@@ -76,7 +76,7 @@ impl Case<'_> {
         let relations = self.facts.relations.iter().map(ToString::to_string);
         let functions = self.facts.functions.iter().map(|function| format!("{function}()"));
         let definitions = self.definitions();
-        let meaning: Vec<_> = relations.chain(functions).chain(definitions).collect();
+        let meaning: Vec<_> = relations.chain(functions).chain([definitions]).collect();
         let (person, database) = (&self.who.person, &self.who.database);
         self.judge.gate.desk.statement_key(person, database, &meaning, &self.pending.sql)
     }

@@ -9,7 +9,7 @@ use stepgate_record::{Refusal, Why};
 use stepgate_session::{Protocol, TransactionSoFar};
 use stepgate_sql::{ClientEncoding, Facts, RunsAs, SessionState};
 use stepgate_store::{LogError, Waiting};
-use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
+use stepgate_types::{Certainty, GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
 use zeroize::Zeroizing;
 
@@ -253,17 +253,24 @@ impl Case<'_> {
             utf8: session.encoding == ClientEncoding::Utf8,
             path: path.map(|path| path.iter().filter(lasting).cloned().collect()),
             times: session.times.clone(),
-            definitions: self.definitions(),
+            definitions: Some(self.definitions()),
         }
     }
 
-    /// What its names stand for and, where it hangs on them, the definitions of views and functions.
-    pub(super) fn definitions(&self) -> Option<String> {
+    /// What its names stand for, what values are and, where it hangs on them, the definitions of views and functions; if it
+    /// is not seen through, all that any name stands for.
+    pub(super) fn definitions(&self) -> String {
+        let (facts, fingerprint) = (&self.pending.facts, &self.view.fingerprint);
         let mut all: Vec<_> = self.objects().into_iter().collect();
-        if self.pending.facts.iter().any(Facts::hangs_on_definitions) {
-            all.push(format!("definitions {}", self.view.definitions));
+        all.extend(self.facts.functions.iter().map(|function| format!("function {function:?}")));
+        all.push(format!("values {}", fingerprint.values()));
+        if facts.iter().any(Facts::hangs_on_definitions) {
+            all.push(format!("definitions {}", fingerprint.definitions()));
         }
-        (!all.is_empty()).then(|| sha256_hex(all.join("\n").as_bytes()))
+        if facts.iter().any(|facts| facts.certainty == Certainty::Unknown) {
+            all.push(format!("everything {}", fingerprint.everything()));
+        }
+        sha256_hex(all.join("\n").as_bytes())
     }
 
     /// What the names of relations that it reaches stand for, each in a few letters.
