@@ -1,6 +1,6 @@
 //! The state of a session that facts depend on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_types::{ColumnName, RelationName};
 
@@ -48,6 +48,12 @@ pub struct SessionState {
     pub unsettled: bool,
     /// Settings may have values that no other session has, and that nobody reports. No facts depend on it.
     pub has_settings: bool,
+    /// Settings that the session began with and that shape results, of which nobody reports the values. No facts depend on
+    /// them.
+    pub began_with: BTreeMap<String, String>,
+    /// The catalog in use may not be what this session's statements see: its open transaction has changed it, or it has not
+    /// been read since. No facts depend on it.
+    pub altered: bool,
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

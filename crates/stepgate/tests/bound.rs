@@ -136,6 +136,56 @@ fn what_code_that_is_not_seen_through_finds_by_name_is_what_it_was() {
 }
 
 #[test]
+fn a_pass_is_nothing_behind_what_its_own_transaction_has_changed() {
+    let function = |body: &str| {
+        format!(
+            "create or replace function lab.shown() returns setof text language plpgsql as \
+             $$ begin return query select ssn::text from public.customers {body}; end $$;"
+        )
+    };
+    let world = world(&function("where id = 1"));
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let request = deferred(&mut psql, CALLS);
+    approve(&world, &mut olga, &request);
+    passes(&mut psql, "begin;");
+    passes(&mut psql, &function(""));
+    waits(&world, &mut psql, &dana, CALLS);
+    passes(&mut psql, "rollback;");
+    // As it was.
+    assert_eq!(shows(&mut psql, CALLS), 1);
+}
+
+#[test]
+fn a_pass_is_for_sessions_that_began_with_the_same_settings() {
+    let world = world("");
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let sql = "copy (select ssn from customers where length((id/7.0::float8)::text) < 9) to stdout;";
+    let request = deferred(&mut world.psql(&dana), sql);
+    approve(&world, &mut olga, &request);
+    for options in
+        ["-c extra_float_digits=-14", "-c bytea_output=escape", "-c lc_time=C -c extra_float_digits=0"]
+    {
+        let mut psql = begins_with(&world, &dana, options);
+        waits(&world, &mut psql, &dana, sql);
+        // What is usual for others is none of these.
+        passes(&mut psql, "set extra_float_digits = 3;");
+        waits(&world, &mut psql, &dana, sql);
+    }
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "set bytea_output = 'escape';");
+    waits(&world, &mut psql, &dana, sql);
+    // As JDBC's driver begins.
+    let mut psql = begins_with(&world, &dana, "-c extra_float_digits=3 -c bytea_output=hex");
+    shows(&mut psql, sql);
+    // And those that began with others have passes of their own.
+    let request = deferred(&mut begins_with(&world, &dana, "-c extra_float_digits=-14"), sql);
+    approve(&world, &mut olga, &request);
+    waits(&world, &mut psql, &dana, sql);
+    shows(&mut begins_with(&world, &dana, "-c extra_float_digits=-14"), sql);
+}
+
+#[test]
 fn what_tells_of_its_session_is_held_and_not_deferred() {
     let world = world(
         "create view lab.settings as select * from pg_settings; create view lab.of_it as select * from lab.settings; \

@@ -31,6 +31,12 @@ const DIGEST: usize = 16;
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
 
+/// The most temporary relations whose names are looked for in a statement.
+const MAX_TEMPORARIES: usize = 64;
+
+/// From this length on, in bytes, the server cuts names (`NAMEDATALEN`).
+const LONG_NAME: usize = 63;
+
 /// A statement that waits.
 pub(crate) struct Hold {
     pub(crate) waiting: Waiting,
@@ -132,24 +138,51 @@ impl Case<'_> {
                 && (facts.kind != Kind::Cursor || !facts.effect.names.is_empty())
                 && !facts.normalised.to_ascii_lowercase().contains("current of")
         };
-        // Of the session alone: settings, sequences' last values, temporary relations.
-        let has_own = |session: &SessionState| {
-            !session.temporaries.is_empty() || session.unsettled || session.has_settings
-        };
-        let own = self.session.is_none_or(has_own)
-            || self.pending.restated
-            // Of functions of one name, its message names one.
-            || self.pending.protocol == Protocol::Function
-            || self.pending.facts.iter().any(Facts::is_of_session);
         // The same bytes are other letters in another encoding.
         let ascii = || held.sql.is_ascii() && held.parameters.iter().flatten().all(|value| value.is_ascii());
         !held.sql.is_empty()
-            && !own
+            && !self.is_of_session()
             && held.bytes() <= MAX_DEFERRED
             && (held.dialect.utf8 || ascii())
             && (exactly_known || held.dialect.path.is_some())
             && self.knows_role()
             && self.pending.facts.iter().all(stands_alone)
+    }
+
+    /// Whether it goes on with what its session alone has made, set or begun, or with what is not known of that.
+    fn is_of_session(&self) -> bool {
+        let has_own = |session: &SessionState| {
+            session.unsettled
+                || session.has_settings
+                || session.altered
+                || !session.created.is_empty()
+                || self.may_mean_temporary(session)
+        };
+        self.session.is_none_or(has_own)
+            || self.pending.restated
+            // Of functions of one name, its message names one.
+            || self.pending.protocol == Protocol::Function
+            || self.pending.facts.iter().any(Facts::is_of_session)
+    }
+
+    /// Whether anything that it names may be temporary: a relation, its row type, or any other type. Of what it does not
+    /// name itself that is not known.
+    fn may_mean_temporary(&self, session: &SessionState) -> bool {
+        if session.temporaries.is_empty() {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&self.pending.sql).to_ascii_lowercase();
+        let may_be_in = |name: &String| {
+            !name.is_ascii()
+                || name.contains('"')
+                || name.len() >= LONG_NAME
+                || text.contains(&name.to_ascii_lowercase())
+        };
+        session.temporaries.len() > MAX_TEMPORARIES
+            // Letters may be written as their numbers.
+            || text.contains(['\\', '\u{fffd}'])
+            || self.pending.facts.iter().any(Facts::hangs_on_definitions)
+            || session.temporaries.iter().any(may_be_in)
     }
 
     async fn hold(
@@ -258,7 +291,7 @@ impl Case<'_> {
     }
 
     /// What its names stand for, what values are and, where it hangs on them, the definitions of views and functions; if it
-    /// is not seen through, all that any name stands for.
+    /// is not seen through, all that any name stands for. With what its session began with.
     pub(super) fn definitions(&self) -> String {
         let (facts, fingerprint) = (&self.pending.facts, &self.view.fingerprint);
         let mut all: Vec<_> = self.objects().into_iter().collect();
@@ -270,6 +303,8 @@ impl Case<'_> {
         if facts.iter().any(|facts| facts.certainty == Certainty::Unknown) {
             all.push(format!("everything {}", fingerprint.everything()));
         }
+        let began_with = self.session.iter().flat_map(|session| &session.began_with);
+        all.extend(began_with.map(|(name, value)| format!("setting {name}={value:?}")));
         sha256_hex(all.join("\n").as_bytes())
     }
 
