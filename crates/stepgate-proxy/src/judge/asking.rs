@@ -150,7 +150,7 @@ impl Case<'_> {
     }
 
     /// Whether it goes on with what its session alone has made, set or begun, or with what is not known of that.
-    fn is_of_session(&self) -> bool {
+    pub(super) fn is_of_session(&self) -> bool {
         let has_own = |session: &SessionState| {
             session.unsettled
                 || session.has_settings
@@ -277,7 +277,7 @@ impl Case<'_> {
     }
 
     /// What the bytes mean hangs on. The session's temporary schema is called otherwise in another.
-    fn dialect(&self) -> Dialect {
+    pub(super) fn dialect(&self) -> Dialect {
         let Some(session) = self.session else { return Dialect::default() };
         let path = session.search_path.as_ref();
         let lasting = |schema: &&String| !schema.starts_with("pg_temp");
@@ -292,7 +292,7 @@ impl Case<'_> {
 
     /// What its names stand for, what values are and, where it hangs on them, the definitions of views and functions; if it
     /// is not seen through, all that any name stands for. With what its session began with.
-    pub(super) fn definitions(&self) -> String {
+    fn definitions(&self) -> String {
         let (facts, fingerprint) = (&self.pending.facts, &self.view.fingerprint);
         let mut all: Vec<_> = self.objects().into_iter().collect();
         all.extend(self.facts.functions.iter().map(|function| format!("function {function:?}")));
@@ -378,7 +378,7 @@ impl Case<'_> {
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,
             ahead_only: false,
-            key: self.judge.gate.desk.has_ahead(&self.who.person).then(|| self.ahead_key()),
+            key: self.judge.gate.desk.has_ahead(&self.who.person).then(|| self.ahead_key()).flatten(),
         }
     }
 
