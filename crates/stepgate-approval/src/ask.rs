@@ -225,8 +225,8 @@ pub struct Dialect {
     pub path: Option<Vec<String>>,
     /// `DateStyle`, `IntervalStyle` and `TimeZone`.
     pub times: [String; 3],
-    /// What changes whenever a relation's name comes to stand for another, or a view's or function's definition changes,
-    /// where the statement hangs on any.
+    /// What changes whenever a name that the statement hangs on comes to stand for another, or what it stands for changes; and
+    /// with what else its session began.
     pub definitions: Option<String>,
 }
 

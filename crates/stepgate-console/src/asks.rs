@@ -35,6 +35,9 @@ pub struct Wish {
     /// Where names without a schema are looked for; left out: `public`.
     #[serde(default)]
     pub search_path: Vec<String>,
+    /// The time zone that the service's client sets; left out: the server's.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     /// Until when, RFC 3339.
     pub until: String,
     /// How many rows they may deliver and store in all.

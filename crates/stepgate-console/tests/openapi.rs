@@ -199,7 +199,7 @@ async fn said(world: &World, path: &str, dana: &str) {
     unreadable(world, &to, dana).await;
     assert_eq!(world.post(&to, dana, json!({"text": "please"})).await.status, 200);
     assert_eq!(world.get(path, dana).await.json()["comments"][0]["text"], "please");
-    let wish = json!({"service": "etl", "database": "shop", "statements": ["select 1"], "search_path": ["public"],
+    let wish = json!({"service": "etl", "database": "shop", "statements": ["select 1"], "search_path": ["public"], "time_zone": "UTC",
         "until": "2030-01-01T00:00:00Z", "rows": 5, "bytes": 1000, "reason": "nightly"});
     unreadable(world, "/api/v1/requests", dana).await;
     let opened = world.post("/api/v1/requests", dana, wish.clone()).await;

@@ -126,10 +126,12 @@ pub async fn load_from(
 }
 
 /// What changes whenever the catalog does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     relations: String,
+    works: String,
     code: String,
+    values: String,
     views: String,
 }
 
@@ -137,13 +139,25 @@ impl Fingerprint {
     /// Whether functions, types, operators, casts and schemas are the same.
     #[must_use]
     pub fn has_same_code(&self, other: &Self) -> bool {
-        self.code == other.code
+        self.code == other.code && self.values == other.values
     }
 
-    /// What changes whenever the definition of a view or function does.
+    /// What changes whenever values come to be read, compared or shown otherwise: types, operators, collations.
+    #[must_use]
+    pub fn values(&self) -> &str {
+        &self.values
+    }
+
+    /// What changes whenever a view or function becomes another, or its name comes to stand for another.
     #[must_use]
     pub fn definitions(&self) -> String {
         format!("{};{}", self.code, self.views)
+    }
+
+    /// What changes whenever any name comes to stand for something else, or what is done with it to something else.
+    #[must_use]
+    pub fn everything(&self) -> String {
+        format!("{};{};{}", self.works, self.code, self.views)
     }
 }
 
@@ -154,7 +168,7 @@ impl Fingerprint {
 pub async fn fingerprint(upstream: &mut Upstream) -> Result<Fingerprint, UpstreamError> {
     let mut cells = simple_query(upstream, CATALOG_FINGERPRINT_QUERY).await?.into_iter().flatten();
     let mut cell = || cells.next().flatten().unwrap_or_default();
-    Ok(Fingerprint { relations: cell(), code: cell(), views: cell() })
+    Ok(Fingerprint { relations: cell(), works: cell(), code: cell(), values: cell(), views: cell() })
 }
 
 /// Which server, and which database of it: the same through restarts and failover to a replica, another after

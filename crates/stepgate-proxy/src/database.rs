@@ -55,8 +55,8 @@ pub struct View {
     pub rules: Arc<Ruleset>,
     /// How the map fits the catalog.
     pub bound: Bound,
-    /// What changes whenever the definition of a view or function does.
-    pub definitions: String,
+    /// What changes whenever the catalog does.
+    pub fingerprint: Fingerprint,
     /// Of which server.
     pub(crate) server: ServerIdentity,
 }
@@ -476,8 +476,8 @@ impl Database {
                 tracing::error!(database = %self.config.name, "{alarm}");
             }
         }
-        let definitions = reader.fingerprint.as_ref().map(Fingerprint::definitions).unwrap_or_default();
-        let view = Arc::new(View { catalog, rules, bound, definitions, server });
+        let fingerprint = reader.fingerprint.clone().unwrap_or_default();
+        let view = Arc::new(View { catalog, rules, bound, fingerprint, server });
         self.view.send_replace(Some(Arc::clone(&view)));
         self.views.fetch_add(1, Ordering::SeqCst);
         view

@@ -402,6 +402,7 @@ async fn prepare(
         pid: upstream.pid,
         catalog: Arc::clone(&view.catalog),
         parameters: upstream.params_as_text(),
+        settings: client.opening.settings.clone(),
         secret: random(gate)?,
     });
     if let Some(keys) = &tracked {

@@ -70,11 +70,12 @@ impl Session {
         let ends = facts.kind == Kind::Transaction && !facts.read_only;
         self.reading.takes(sets, ends);
         let settings = if wild { Settings::Unreported } else { facts.effect.settings };
-        if self.settings.takes(sets || settings != Settings::Indifferent, ends) {
+        if self.settings.takes(sets || settings > Settings::Usual, ends) {
             self.settings_changed = self.settings_changed.saturating_add(1);
             self.own_state().unsettled = true;
         }
-        if settings == Settings::Unreported && !self.state.has_settings {
+        let unusual = settings == Settings::Usual && !self.state.began_with.is_empty();
+        if (unusual || settings == Settings::Unreported) && !self.state.has_settings {
             self.own_state().has_settings = true;
         }
     }
@@ -119,6 +120,7 @@ impl Session {
                     if facts.effect.binds {
                         self.catalog_bound = self.catalog_changes;
                     }
+                    self.note_altered();
                 }
             }
             if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary)
@@ -187,6 +189,14 @@ impl Session {
         let known =
             if self.catalog_seen > self.catalog_followed { self.catalog_seen } else { self.catalog_followed };
         known < self.catalog_changes
+    }
+
+    /// Takes note of whether the catalog in use is all that this session has.
+    pub(crate) fn note_altered(&mut self) {
+        let altered = self.catalog_settled.min(self.catalog_seen) < self.catalog_changes;
+        if self.state.altered != altered {
+            self.own_state().altered = altered;
+        }
     }
 
     /// Facts by catalog, state and names as they are now. EXECUTE and FETCH have the facts of what they go on

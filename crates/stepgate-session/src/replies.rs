@@ -445,6 +445,8 @@ impl Session {
             self.isolation.ended();
             self.touched = self.touched && self.state.search_path.is_none();
             self.wild = false;
+            self.catalog_settled = self.catalog_changes;
+            self.note_altered();
             if self.catalog_stale() && !matches!(self.gate, Gate::AwaitingCatalog) {
                 self.ask_for_catalog();
             }

@@ -1,11 +1,11 @@
 //! The session: what goes in, what comes out, and where it stands.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany, anywhere};
+use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany, anywhere, shapes_results};
 use stepgate_types::{Amount, RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem};
 
@@ -42,6 +42,8 @@ pub struct Setup {
     pub catalog: Arc<Catalog>,
     /// ParameterStatus as the server reported it.
     pub parameters: Vec<(String, String)>,
+    /// The settings that the client began with, their names in lower case, in the order in which they apply.
+    pub settings: Vec<(String, String)>,
     /// Random; from it come the names that only the gate may know.
     pub secret: [u8; 32],
 }
@@ -232,6 +234,8 @@ pub struct Session {
     pub(crate) names_sent: u64,
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
+    /// How many of them were made in transactions that have ended.
+    pub(crate) catalog_settled: u64,
     /// How many of them are known all the same, since the open transaction did nothing else to it (`state.created`).
     pub(crate) catalog_followed: u64,
     /// The last of these changes that may have bound code to a table.
@@ -314,6 +318,7 @@ impl Session {
             path_changes: 0,
             names_sent: 0,
             catalog_seen: 0,
+            catalog_settled: 0,
             catalog_followed: 0,
             catalog_bound: 0,
             catalog_asked: None,
@@ -337,6 +342,10 @@ impl Session {
         for (name, value) in &setup.parameters {
             session.parameter(name, value);
         }
+        // The last one of a name counts.
+        let settings: BTreeMap<_, _> = setup.settings.into_iter().collect();
+        let shaping = settings.into_iter().filter(|(name, value)| shapes_results(name, value));
+        session.own_state().began_with = shaping.collect();
         session
     }
 
@@ -550,6 +559,7 @@ impl Session {
     pub fn catalog_loaded(&mut self, change: u64, catalog: Arc<Catalog>) {
         self.set_catalog(catalog);
         self.catalog_seen = self.catalog_seen.max(change);
+        self.note_altered();
         self.learned = self.learned.saturating_add(1);
         self.catalog_asked = self.catalog_asked.filter(|asked| *asked > change);
         self.forget_facts();

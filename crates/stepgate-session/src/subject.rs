@@ -271,7 +271,7 @@ pub(crate) fn changes(facts: &Arc<[Facts]>) -> Option<Arc<[Facts]>> {
         let of_session = effect.session
             || effect.encoding.is_some()
             || effect.isolation != Isolation::AsBefore
-            || effect.settings != Settings::Indifferent;
+            || effect.settings > Settings::Usual;
         of_session || effect.catalog || facts.kind == Kind::Transaction || is_wild(facts)
     };
     facts.iter().any(changes).then(|| Arc::clone(facts))

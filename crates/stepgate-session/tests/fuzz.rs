@@ -165,6 +165,7 @@ fn no_session_panics_sends_what_was_not_let_through_or_grows_without_bounds() {
             id: ID,
             catalog: catalog(),
             parameters: vec![("client_encoding".to_owned(), "UTF8".to_owned())],
+            settings: Vec::new(),
             secret: [1; 32],
         });
         let (mut client, mut server) = (Cutter::client(), Cutter::server());

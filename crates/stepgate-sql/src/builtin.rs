@@ -320,6 +320,84 @@ pub(crate) fn harmless_relation(name: &str) -> bool {
     HARMLESS_RELATIONS.contains(name)
 }
 
+/// The function by which a relation of pg_catalog tells of the session that reads it.
+fn tells_of_session(relation: &str) -> Option<&'static str> {
+    Some(match relation {
+        "pg_settings" => "pg_show_all_settings",
+        "pg_cursors" => "pg_cursor",
+        "pg_prepared_statements" => "pg_prepared_statement",
+        "pg_locks" => "pg_lock_status",
+        "pg_backend_memory_contexts" => "pg_get_backend_memory_contexts",
+        "pg_stat_activity" | "pg_stat_gssapi" | "pg_stat_ssl" => "pg_stat_get_activity",
+        name if name.starts_with("pg_stat_xact_") => "pg_stat_get_xact_numscans",
+        _ => return None,
+    })
+}
+
+/// Functions that give in each session what was set or done there, or go on with it: descriptors of large objects are the
+/// transaction's.
+const OF_SESSION: [&str; 53] = [
+    "current_setting",
+    "currval",
+    "get_current_ts_config",
+    "inet_client_addr",
+    "inet_client_port",
+    "inet_server_addr",
+    "inet_server_port",
+    "lastval",
+    "lo_close",
+    "lo_lseek",
+    "lo_lseek64",
+    "lo_tell",
+    "lo_tell64",
+    "lo_truncate",
+    "lo_truncate64",
+    "loread",
+    "lowrite",
+    "pg_advisory_unlock",
+    "pg_advisory_unlock_shared",
+    "pg_backend_pid",
+    "pg_client_encoding",
+    "pg_current_snapshot",
+    "pg_current_xact_id",
+    "pg_current_xact_id_if_assigned",
+    "pg_cursor",
+    "pg_export_snapshot",
+    "pg_get_backend_memory_contexts",
+    "pg_is_other_temp_schema",
+    "pg_listening_channels",
+    "pg_lock_status",
+    "pg_my_temp_schema",
+    "pg_prepared_statement",
+    "pg_show_all_settings",
+    "pg_stat_get_activity",
+    "pg_stat_get_backend_activity",
+    "pg_stat_get_xact_blocks_fetched",
+    "pg_stat_get_xact_blocks_hit",
+    "pg_stat_get_xact_function_calls",
+    "pg_stat_get_xact_numscans",
+    "pg_stat_get_xact_tuples_deleted",
+    "pg_stat_get_xact_tuples_fetched",
+    "pg_stat_get_xact_tuples_hot_updated",
+    "pg_stat_get_xact_tuples_inserted",
+    "pg_stat_get_xact_tuples_returned",
+    "pg_stat_get_xact_tuples_updated",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "pg_try_advisory_xact_lock",
+    "pg_try_advisory_xact_lock_shared",
+    "set_config",
+    "txid_current",
+    "txid_current_if_assigned",
+    "txid_current_snapshot",
+];
+
+/// What a word names by which results hang on the session: such a function, or what a relation of pg_catalog calls.
+pub(crate) fn of_session(word: &str) -> Option<&'static str> {
+    let known = || OF_SESSION.binary_search(&word).ok().and_then(|at| OF_SESSION.get(at).copied());
+    tells_of_session(word).or_else(known)
+}
+
 /// The column of pg_catalog that has values of others: those that rows from before ADD COLUMN … DEFAULT show.
 pub(crate) const MISSING_VALUES: (&str, &str) = ("pg_attribute", "attmissingval");
 
@@ -423,6 +501,16 @@ mod tests {
     use stepgate_testkit::Cluster;
 
     use super::*;
+
+    #[test]
+    fn what_tells_of_a_session_is_found_by_its_name() {
+        assert!(OF_SESSION.is_sorted());
+        for word in ["current_setting", "pg_settings", "pg_stat_xact_user_tables", "pg_locks"] {
+            let function = of_session(word).unwrap();
+            assert_eq!(of_session(function), Some(function), "{word}");
+        }
+        assert_eq!(of_session("customers"), None);
+    }
 
     #[test]
     fn functions_that_run_sql_read_files_or_change_settings_are_never_listed() {

@@ -60,6 +60,8 @@ pub enum Settings {
     /// None: timeouts, costs, and what else changes no result.
     #[default]
     Indifferent,
+    /// Those that had their usual values anyway, unless the session began with others.
+    Usual,
     /// Those that the server reports, with its next ReadyForQuery (`DateStyle`, `TimeZone`), or all as the session began.
     Reported,
     /// Others, of which nobody hears again.

@@ -268,6 +268,13 @@ impl Facts {
             && self.functions.iter().all(|function| function.starts_with("pg_catalog."))
     }
 
+    /// Whether what it gives hangs on what was set or done in its session alone.
+    #[must_use]
+    pub fn is_of_session(&self) -> bool {
+        let name = |function: &String| function.strip_prefix("pg_catalog.").and_then(builtin::of_session);
+        self.functions.iter().any(|function| name(function).is_some())
+    }
+
     /// Whether what it shows hangs on how views and somebody's functions are defined when it runs.
     #[must_use]
     pub fn hangs_on_definitions(&self) -> bool {

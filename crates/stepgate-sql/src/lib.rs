@@ -57,6 +57,7 @@ pub use purpose::{MAX_PURPOSE, is_purpose, purpose};
 pub use question::Question;
 pub use scan::Scan;
 pub use session::{RunsAs, SessionState};
+pub use statement::shapes_results;
 pub use steps::{SetTo, Step, steps};
 pub use taint::{Flow, TEMPORARY, Taints, TooMany, anywhere};
 pub use touched::{Changes, Mentioned, Touched};

@@ -1,6 +1,6 @@
 //! The state of a session that facts depend on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_types::{ColumnName, RelationName};
 
@@ -50,6 +50,12 @@ pub struct SessionState {
     pub has_settings: bool,
     /// The open transaction may have bound code to a table, which no catalog shows: it runs by whatever is made now.
     pub bound: bool,
+    /// Settings that the session began with and that shape results, of which nobody reports the values. No facts depend on
+    /// them.
+    pub began_with: BTreeMap<String, String>,
+    /// The catalog in use may not be what this session's statements see: its open transaction has changed it, or it has not
+    /// been read since. No facts depend on it.
+    pub altered: bool,
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

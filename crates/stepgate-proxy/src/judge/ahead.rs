@@ -14,7 +14,7 @@ use stepgate_store::LogError;
 use stepgate_types::{Action, Limit, PersonName, RequestId, SessionId, Timestamp};
 
 use super::{Case, Judge, Merged, Verdict};
-use crate::Gate;
+use crate::{Credentials, Gate, UpstreamConfig, UpstreamError, connect, simple_query};
 
 /// Statements of one request: what somebody can read and mean.
 const MAX_STATEMENTS: usize = 64;
@@ -38,6 +38,8 @@ pub struct AskAhead {
     pub statements: Vec<String>,
     /// Where names without a schema are looked for.
     pub search_path: Vec<String>,
+    /// The time zone that the service's client sets; `None`: it has the server's.
+    pub time_zone: Option<String>,
     /// Until when they are to pass.
     pub until: Timestamp,
     /// How much they may deliver and store in all; where the policy limits that, at least as much as it does.
@@ -70,15 +72,19 @@ impl Case<'_> {
         self.deny().await
     }
 
-    /// By what it is known again: its text, the relations and functions that its names stand for, and, where it hangs on
-    /// them, the definitions of views and functions. Another search path or view is another statement.
-    pub(super) fn ahead_key(&self) -> [u8; 32] {
+    /// By what it is known again: its text, the relations and functions that its names stand for, the definitions that it
+    /// hangs on, and the settings that it is read by. Another search path, view or time zone is another statement. `None`:
+    /// it hangs on what its session alone has.
+    pub(super) fn ahead_key(&self) -> Option<[u8; 32]> {
+        let dialect = self.dialect();
+        let is_known = dialect.utf8 || self.pending.sql.is_ascii();
+        let path = dialect.path.filter(|_| is_known && !self.is_of_session())?;
         let relations = self.facts.relations.iter().map(ToString::to_string);
         let functions = self.facts.functions.iter().map(|function| format!("{function}()"));
-        let definitions = self.definitions();
-        let meaning: Vec<_> = relations.chain(functions).chain(definitions).collect();
+        let settings = dialect.times.into_iter().chain(dialect.definitions);
+        let meaning: Vec<_> = relations.chain(functions).chain([path.join("\n")]).chain(settings).collect();
         let (person, database) = (&self.who.person, &self.who.database);
-        self.judge.gate.desk.statement_key(person, database, &meaning, &self.pending.sql)
+        Some(self.judge.gate.desk.statement_key(person, database, &meaning, &self.pending.sql))
     }
 
     /// What approving this statement ahead of time would be, and by which approval.
@@ -145,10 +151,16 @@ impl Gate {
         let Some(view) = database.view() else { return Err(CannotAsk::Gate("the catalog is not known")) };
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let session = SessionId::from_bytes([0; 16]);
+        // Where one setting ends for the server, and the next begins.
+        if wish.search_path.iter().chain(&wish.time_zone).any(|text| text.contains('\0')) {
+            return unfit("no setting holds a zero byte");
+        }
+        let begins = begins(&database.config, &role, wish).await;
+        let mut state = begins
+            .map_err(|_| CannotAsk::Gate("the server does not let the service begin a session like that"))?;
+        state.taints = database.taints.now();
         let (gate, person) = (Arc::clone(&self), wish.service.clone());
         let judge = Judge::new(gate, Arc::clone(&database), session, person, role, nowhere, String::new());
-        let mut state = SessionState::with_search_path(wish.search_path.clone());
-        state.taints = database.taints.now();
         let mut all: Option<(Ask, Approval)> = None;
         let mut statements = BTreeSet::new();
         for (number, sql) in (1..).zip(&wish.statements) {
@@ -164,7 +176,13 @@ impl Gate {
             let case =
                 Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
             let (ask, approval) = case.ahead().map_err(|why| CannotAsk::Statement(number, why))?;
-            statements.insert(case.ahead_key());
+            let Some(key) = case.ahead_key() else {
+                return Err(CannotAsk::Statement(
+                    number,
+                    "it hangs on what its session has set or done".to_owned(),
+                ));
+            };
+            statements.insert(key);
             all = Some(match all.take() {
                 None => (ask, approval),
                 Some((asked, same)) if same == approval => (both(asked, ask), same),
@@ -194,7 +212,7 @@ impl Gate {
             parameters: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),
-            dialect: Dialect { path: Some(wish.search_path.clone()), ..Dialect::default() },
+            dialect: Dialect { path: state.search_path, times: state.times, ..Dialect::default() },
         };
         Ok((ask, held))
     }
@@ -204,6 +222,27 @@ impl Gate {
         self.entropy.fill(&mut id).ok()?;
         Some(id)
     }
+}
+
+/// How the sessions of that role begin, if their clients set nothing but what the wish says.
+async fn begins(
+    config: &UpstreamConfig,
+    role: &Credentials,
+    wish: &AskAhead,
+) -> Result<SessionState, UpstreamError> {
+    let quoted = wish.search_path.iter().map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")));
+    let path = quoted.collect::<Vec<_>>().join(", ");
+    let settings = [("application_name", "stepgate"), ("client_encoding", "UTF8"), ("search_path", &path)];
+    let zone = wish.time_zone.as_ref().map(|zone| ("TimeZone", zone.as_str()));
+    let settings = settings.into_iter().chain(zone);
+    let settings: Vec<_> = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut server = connect(config, role, &settings).await?;
+    let times = ["DateStyle", "IntervalStyle", "TimeZone"]
+        .map(|name| server.param(name).unwrap_or_default().to_owned());
+    let schemas =
+        simple_query(&mut server, "select pg_catalog.unnest(pg_catalog.current_schemas(true))").await?;
+    let state = SessionState::with_search_path(schemas.into_iter().flatten().flatten());
+    Ok(SessionState { times, ..state })
 }
 
 fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {

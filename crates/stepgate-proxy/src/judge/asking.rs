@@ -9,7 +9,7 @@ use stepgate_record::{Refusal, Why};
 use stepgate_session::{Protocol, TransactionSoFar};
 use stepgate_sql::{ClientEncoding, Facts, RunsAs, SessionState};
 use stepgate_store::{LogError, Waiting};
-use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
+use stepgate_types::{Certainty, GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
 use zeroize::Zeroizing;
 
@@ -31,24 +31,11 @@ const DIGEST: usize = 16;
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
 
-/// Functions that give in each session what was set or done there, or go on with it: descriptors of large objects are the
-/// transaction's.
-const OF_SESSION: [&str; 14] = [
-    "pg_catalog.current_setting",
-    "pg_catalog.set_config",
-    "pg_catalog.currval",
-    "pg_catalog.lastval",
-    "pg_catalog.pg_backend_pid",
-    "pg_catalog.lo_close",
-    "pg_catalog.lo_lseek",
-    "pg_catalog.lo_lseek64",
-    "pg_catalog.lo_tell",
-    "pg_catalog.lo_tell64",
-    "pg_catalog.lo_truncate",
-    "pg_catalog.lo_truncate64",
-    "pg_catalog.loread",
-    "pg_catalog.lowrite",
-];
+/// The most temporary relations whose names are looked for in a statement.
+const MAX_TEMPORARIES: usize = 64;
+
+/// From this length on, in bytes, the server cuts names (`NAMEDATALEN`).
+const LONG_NAME: usize = 63;
 
 /// A statement that waits.
 pub(crate) struct Hold {
@@ -151,25 +138,51 @@ impl Case<'_> {
                 && (facts.kind != Kind::Cursor || !facts.effect.names.is_empty())
                 && !facts.normalised.to_ascii_lowercase().contains("current of")
         };
-        // Of the session alone: settings, sequences' last values, temporary relations.
-        let of_session = |facts: &Facts| facts.functions.iter().any(|it| OF_SESSION.contains(&it.as_str()));
-        let has_own = |session: &SessionState| {
-            !session.temporaries.is_empty() || session.unsettled || session.has_settings
-        };
-        let own = self.session.is_none_or(has_own)
-            || self.pending.restated
-            // Of functions of one name, its message names one.
-            || self.pending.protocol == Protocol::Function
-            || self.pending.facts.iter().any(of_session);
         // The same bytes are other letters in another encoding.
         let ascii = || held.sql.is_ascii() && held.parameters.iter().flatten().all(|value| value.is_ascii());
         !held.sql.is_empty()
-            && !own
+            && !self.is_of_session()
             && held.bytes() <= MAX_DEFERRED
             && (held.dialect.utf8 || ascii())
             && (exactly_known || held.dialect.path.is_some())
             && self.knows_role()
             && self.pending.facts.iter().all(stands_alone)
+    }
+
+    /// Whether it goes on with what its session alone has made, set or begun, or with what is not known of that.
+    pub(super) fn is_of_session(&self) -> bool {
+        let has_own = |session: &SessionState| {
+            session.unsettled
+                || session.has_settings
+                || session.altered
+                || !session.created.is_empty()
+                || self.may_mean_temporary(session)
+        };
+        self.session.is_none_or(has_own)
+            || self.pending.restated
+            // Of functions of one name, its message names one.
+            || self.pending.protocol == Protocol::Function
+            || self.pending.facts.iter().any(Facts::is_of_session)
+    }
+
+    /// Whether anything that it names may be temporary: a relation, its row type, or any other type. Of what it does not
+    /// name itself that is not known.
+    fn may_mean_temporary(&self, session: &SessionState) -> bool {
+        if session.temporaries.is_empty() {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&self.pending.sql).to_ascii_lowercase();
+        let may_be_in = |name: &String| {
+            !name.is_ascii()
+                || name.contains('"')
+                || name.len() >= LONG_NAME
+                || text.contains(&name.to_ascii_lowercase())
+        };
+        session.temporaries.len() > MAX_TEMPORARIES
+            // Letters may be written as their numbers.
+            || text.contains(['\\', '\u{fffd}'])
+            || self.pending.facts.iter().any(Facts::hangs_on_definitions)
+            || session.temporaries.iter().any(may_be_in)
     }
 
     async fn hold(
@@ -264,7 +277,7 @@ impl Case<'_> {
     }
 
     /// What the bytes mean hangs on. The session's temporary schema is called otherwise in another.
-    fn dialect(&self) -> Dialect {
+    pub(super) fn dialect(&self) -> Dialect {
         let Some(session) = self.session else { return Dialect::default() };
         let path = session.search_path.as_ref();
         let lasting = |schema: &&String| !schema.starts_with("pg_temp");
@@ -273,17 +286,26 @@ impl Case<'_> {
             utf8: session.encoding == ClientEncoding::Utf8,
             path: path.map(|path| path.iter().filter(lasting).cloned().collect()),
             times: session.times.clone(),
-            definitions: self.definitions(),
+            definitions: Some(self.definitions()),
         }
     }
 
-    /// What its names stand for and, where it hangs on them, the definitions of views and functions.
-    pub(super) fn definitions(&self) -> Option<String> {
+    /// What its names stand for, what values are and, where it hangs on them, the definitions of views and functions; if it
+    /// is not seen through, all that any name stands for. With what its session began with.
+    fn definitions(&self) -> String {
+        let (facts, fingerprint) = (&self.pending.facts, &self.view.fingerprint);
         let mut all: Vec<_> = self.objects().into_iter().collect();
-        if self.pending.facts.iter().any(Facts::hangs_on_definitions) {
-            all.push(format!("definitions {}", self.view.definitions));
+        all.extend(self.facts.functions.iter().map(|function| format!("function {function:?}")));
+        all.push(format!("values {}", fingerprint.values()));
+        if facts.iter().any(Facts::hangs_on_definitions) {
+            all.push(format!("definitions {}", fingerprint.definitions()));
         }
-        (!all.is_empty()).then(|| sha256_hex(all.join("\n").as_bytes()))
+        if facts.iter().any(|facts| facts.certainty == Certainty::Unknown) {
+            all.push(format!("everything {}", fingerprint.everything()));
+        }
+        let began_with = self.session.iter().flat_map(|session| &session.began_with);
+        all.extend(began_with.map(|(name, value)| format!("setting {name}={value:?}")));
+        sha256_hex(all.join("\n").as_bytes())
     }
 
     /// What the names of relations that it reaches stand for, each in a few letters.
@@ -356,7 +378,7 @@ impl Case<'_> {
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,
             ahead_only: false,
-            key: self.judge.gate.desk.has_ahead(&self.who.person).then(|| self.ahead_key()),
+            key: self.judge.gate.desk.has_ahead(&self.who.person).then(|| self.ahead_key()).flatten(),
         }
     }
 

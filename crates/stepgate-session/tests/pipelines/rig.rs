@@ -75,6 +75,7 @@ pub(crate) fn play(frames: &[Vec<u8>], seed: u64) -> Outcome {
         id: ID,
         catalog: catalog_with(&[], &["deny", "hold", "holdno", "slow"]),
         parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        settings: Vec::new(),
         secret: [1; 32],
     });
     let mut rig = Rig {

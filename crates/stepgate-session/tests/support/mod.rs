@@ -168,6 +168,7 @@ impl Stage {
             id: ID,
             catalog: catalog(),
             parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            settings: Vec::new(),
             secret: [1; 32],
         });
         Self {

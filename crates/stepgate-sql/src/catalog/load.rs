@@ -440,6 +440,7 @@ impl Loader {
                 relation.views = Some(seen.views.clone());
                 relation.doubtful = seen.doubtful;
                 relation.on_show = seen.code.bodies().to_vec();
+                relation.of_session.clone_from(&seen.of_session);
             }
         }
         view::split(&views, &mut self.catalog);

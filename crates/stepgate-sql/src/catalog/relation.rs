@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stepgate_types::RelationName;
@@ -55,6 +55,9 @@ pub(crate) struct Relation {
     pub(crate) triggers: Vec<Trigger>,
     /// An index, constraint or partition key computes an expression over what is written, which may fail by it.
     pub(crate) computes: bool,
+    /// Functions of the server's that the definition of a view calls, views seen through, by which it gives in each session
+    /// what was set or done there.
+    pub(crate) of_session: BTreeSet<&'static str>,
     /// What the definition of a view or materialised view runs, views seen through.
     pub(crate) on_show: Vec<Arc<Body>>,
     /// What reading it runs: its policies and, where a literal becomes a value of one of its columns' types, the checks of

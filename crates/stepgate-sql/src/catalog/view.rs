@@ -42,6 +42,7 @@ pub(super) struct Seen {
     /// Those views that it names itself.
     pub(super) views: Vec<RelationIndex>,
     pub(super) code: Gathered,
+    pub(super) of_session: BTreeSet<&'static str>,
     pub(super) doubtful: bool,
 }
 
@@ -167,6 +168,7 @@ impl Seeing<'_> {
             return Rc::new(Seen { doubtful: true, ..Seen::default() });
         };
         let mut seen = Seen { doubtful: view.doubtful, code: view.code.clone(), ..Seen::default() };
+        seen.of_session.extend(view.words.iter().filter_map(|word| builtin::of_session(word)));
         // A row for each column of what it names: each of these is looked at once.
         for (on, numbers) in view.beneath() {
             let Some(relation) = self.catalog.relation(on) else { continue };
@@ -181,6 +183,7 @@ impl Seeing<'_> {
                 if is_view && takes {
                     seen.columns.extend(&below.columns);
                     seen.relations.extend(&below.relations);
+                    seen.of_session.extend(&below.of_session);
                 }
             }
             if relation.is_base() {

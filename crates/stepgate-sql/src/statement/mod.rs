@@ -106,6 +106,7 @@ fn dynamic(facts: &mut Facts, kind: Kind) {
 
 /// What PostgreSQL's tree of a command says of it alone.
 pub(crate) use ddl::stands_alone;
+pub use setting::shapes_results;
 
 /// A command of this kind of which nothing more need be known, but that it changes something.
 fn plain(facts: &mut Facts, kind: Kind) {

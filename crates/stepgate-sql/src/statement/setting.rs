@@ -41,8 +41,9 @@ fn is_indifferent(name: &str) -> bool {
     matches!(
         name,
         "application_name"
-            | "bytea_output"
+            | "backend_flush_after"
             | "check_function_bodies"
+            | "client_connection_check_interval"
             | "client_encoding"
             | "client_min_messages"
             | "constraint_exclusion"
@@ -98,18 +99,28 @@ fn settings(name: &str, value: Option<&str>) -> Settings {
     let as_ever = match name {
         "standard_conforming_strings" | "array_nulls" => value == Some("on"),
         "transform_null_equals" => value == Some("off"),
-        // All above zero print the same.
-        "extra_float_digits" => value.is_some_and(|value| matches!(value, "1" | "2" | "3")),
         name => is_indifferent(name),
     };
     match name {
         _ if as_ever => Settings::Indifferent,
+        // All above zero print the same.
+        "extra_float_digits" if value.is_some_and(|value| matches!(value, "1" | "2" | "3")) => {
+            Settings::Usual
+        }
+        "bytea_output" if value.is_some_and(|value| value.eq_ignore_ascii_case("hex")) => Settings::Usual,
         "datestyle" | "intervalstyle" | "timezone" => Settings::Reported,
         _ => Settings::Unreported,
     }
 }
 
-/// The same of the calls of `set_config` in a query.
+/// Whether statements may have other results in a session that begins with this setting, of which the server tells nothing.
+/// The name is in lower case.
+#[must_use]
+pub fn shapes_results(name: &str, value: &str) -> bool {
+    settings(name, Some(value)) == Settings::Unreported
+}
+
+/// What the calls of `set_config` in a query make unsure.
 pub(super) fn set_by_calls(words: Words<'_, '_>) -> Settings {
     let calls = (0..words.len()).filter(|at| words.ident(*at) == Some("set_config"));
     let sets = |at: usize| match (

@@ -482,6 +482,9 @@ impl<'c> Walker<'c> {
         let catalog = self.catalog;
         let Some(relation) = catalog.relation(index) else { return self.doubt("unknown-relation") };
         let name = &relation.name.0;
+        let of_server = (name.schema == "pg_catalog").then(|| builtin::of_session(&name.name)).flatten();
+        let of_session = relation.of_session.iter().copied().chain(of_server);
+        self.functions.extend(of_session.map(|function| format!("pg_catalog.{function}")));
         match name.schema.as_str() {
             "pg_catalog" if name.name == "pg_largeobject_metadata" => return self.large_objects_listed(),
             "pg_catalog" if !builtin::harmless_relation(&name.name) => return self.doubt("catalog-relation"),

@@ -143,6 +143,9 @@ pub(crate) struct OpenArgs {
     /// Where the service looks for names without a schema; default: public.
     #[arg(long, value_name = "a,b", value_delimiter = ',')]
     pub(crate) search_path: Option<Vec<String>>,
+    /// The time zone that the service's client sets (JDBC: its machine's); default: the server's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) time_zone: Option<String>,
     /// How many rows they may deliver and store in all.
     #[arg(long, value_name = "N")]
     pub(crate) rows: Option<u64>,

@@ -39,6 +39,7 @@ pub(crate) fn open(args: &OpenArgs) -> Result<(), Failure> {
         "database": args.database,
         "statements": statements,
         "search_path": args.search_path.clone().unwrap_or_default(),
+        "time_zone": args.time_zone,
         "until": until(&args.until, SystemClock.now())?.to_string(),
         "rows": args.rows,
         "bytes": bytes,

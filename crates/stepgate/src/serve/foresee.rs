@@ -28,6 +28,7 @@ impl stepgate_console::Foresee for Foresee {
                 statements: wish.statements.clone(),
                 // Where the server looks first, unless told otherwise.
                 search_path: std::iter::once("pg_catalog".to_owned()).chain(search_path).collect(),
+                time_zone: wish.time_zone.clone(),
                 until: Timestamp::from_micros(until.as_microsecond()),
                 limit: Limit::of(wish.rows, wish.bytes),
             };

@@ -22,9 +22,16 @@ fn world() -> World {
 
 /// What the service's own psql says.
 fn runs(world: &World, sql: &str) -> (bool, String) {
+    runs_after(world, &[], "", sql)
+}
+
+/// The same in a session that begins with these options and has run that before.
+fn runs_after(world: &World, before: &[&str], options: &str, sql: &str) -> (bool, String) {
     let mut psql = Command::new(world.cluster.binaries().path("psql"));
+    psql.env("PGOPTIONS", options);
     psql.env("PGPASSWORD", "etl-password").args(["-X", "-At", "-v", "VERBOSITY=verbose"]);
-    said(psql.args(["-d", &world.gate.conninfo("etl", "shop"), "-c", sql]))
+    psql.args(["-d", &world.gate.conninfo("etl", "shop")]);
+    said(psql.args(before.iter().chain([&sql]).flat_map(|sql| ["-c", *sql])))
 }
 
 fn open(world: &World, sql: &str, more: &[&str]) -> stepgate_testkit::Outcome {
@@ -138,4 +145,60 @@ fn a_view_that_reads_more_by_then_is_not_what_was_approved() {
         .load("shop", "create or replace view contacts as select id, ssn as iban from customers;")
         .unwrap();
     stepgate_testkit::until("the view's new meaning", crate::support::SOON, || !runs(&world, SQL).0).unwrap();
+}
+
+#[test]
+fn what_was_approved_ahead_is_not_what_settings_or_renamed_views_make_of_it() {
+    let world = world();
+    let views = "create schema lab; grant all on schema lab to stepgate_analyst; set role stepgate_analyst; \
+         create view lab.pick as select customer_id as id from orders where id = 1; \
+         create view lab.every as select customer_id as id from orders;";
+    world.cluster.load("shop", views).unwrap();
+    let (_dana, mut olga) = (world.dana(), world.olga());
+    const DATES: &str = "select ssn from customers where created_at::text like '%/%'";
+    const PICKED: &str = "select ssn from customers where id in (select id from lab.pick)";
+    let request = id(&open(&world, &format!("{DATES};\n{PICKED};"), &[]).ok().unwrap());
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let shown = |text: &str| text.lines().filter(|line| line.matches('-').count() == 2).count();
+    let (ok, text) = runs(&world, DATES);
+    assert!(ok && shown(&text) == 0, "{text}");
+    for set in [
+        "set datestyle = 'SQL, MDY'",
+        "set timezone = 'Asia/Tokyo'",
+        "set extra_float_digits = -14",
+        "set bytea_output = escape",
+        "set app.customer = '7'",
+        "set search_path = hr, public",
+        "begin; create view lab.third as select 1",
+    ] {
+        let (ok, text) = runs_after(&world, &[set], "", DATES);
+        assert!(!ok && text.contains("42501") && shown(&text) == 0, "{set}: {text}");
+    }
+    for options in ["-c datestyle=SQL", "-c timezone=Asia/Tokyo", "-c extra_float_digits=-14"] {
+        let (ok, text) = runs_after(&world, &[], options, DATES);
+        assert!(!ok && text.contains("42501"), "{options}: {text}");
+    }
+    // What drivers and jobs do besides.
+    let usual =
+        ["set work_mem = '8MB'", "set extra_float_digits = 3", "create temporary table staged (id int)"];
+    let (ok, text) = runs_after(&world, &usual, "-c extra_float_digits=3 -c datestyle=ISO", DATES);
+    assert!(ok && shown(&text) == 0, "{text}");
+    let (ok, text) = runs(&world, PICKED);
+    assert!(ok && shown(&text) == 1, "{text}");
+    let swap = "alter view lab.pick rename to old; alter view lab.every rename to pick;";
+    world.cluster.load("shop", swap).unwrap();
+    let asked = || !runs(&world, PICKED).0;
+    stepgate_testkit::until("the other view to be known", crate::support::SOON, asked).unwrap();
+    // A client that has another zone says so.
+    const LATER: &str = "select ssn from customers where created_at::text like '%/%' and id > 0";
+    let request = id(&open(&world, LATER, &["--time-zone", "Asia/Tokyo"]).ok().unwrap());
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    assert!(!runs(&world, LATER).0);
+    assert!(runs_after(&world, &[], "-c timezone=Asia/Tokyo", LATER).0);
+    let refused = open(&world, "select ssn from customers where inet_client_port() > 40000", &[]);
+    assert!(
+        refused.status != 0 && refused.text().contains("hangs on what its session"),
+        "{}",
+        refused.text()
+    );
 }
