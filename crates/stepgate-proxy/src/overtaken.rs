@@ -280,7 +280,6 @@ impl UnderWay {
         }
         let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
         if depends {
-            let acting = act(&pending.facts).then(|| database.acting(self.number(database), text, catalog));
             let mut pending = pending;
             let executes = match goes_on {
                 Some(GoesOn::Prepared(text)) => Some(text),
@@ -292,6 +291,8 @@ impl UnderWay {
                 }
                 None => None,
             };
+            let text = executes.as_ref().map_or(&pending.sql, |text| &text.sql);
+            let acting = act(&pending.facts).then(|| database.acting(self.number(database), text, catalog));
             let watched = Watched {
                 pending,
                 executes,

@@ -15,8 +15,8 @@ const SCHEMA: &str = r#"
     create table mine.customers (id int, ssn text);
     create table parent (id int, a text); create table child () inherits (parent);
     create view pick as select id from customers; create view upon as select id from pick;
-    create function clean(text) returns text language sql as 'select lower(trimmed($1))';
     create function trimmed(text) returns text language sql as 'select btrim($1)';
+    create function clean(text) returns text language sql as 'select lower(trimmed($1))';
     create function mark() returns trigger language plpgsql as
       'begin new.a := clean(new.a); return new; end';
     create trigger mark before insert on parent for each row execute function mark();

@@ -575,7 +575,7 @@ const BACK: &str = "alter table mine.away rename to customers;";
 #[test]
 fn names_that_are_changed_and_changed_back_under_a_waiting_statement_show_nothing() {
     let world = world_of_names();
-    let eve = world.person("eve", "analysts");
+    let (dana, eve) = (world.dana(), world.person("eve", "analysts"));
     let all = "select string_agg(ssn || '', ' '), (select count(*) from pg_sleep(1)) from customers";
     for (sends, reads) in [
         (format!("{all};"), None),
@@ -586,7 +586,7 @@ fn names_that_are_changed_and_changed_back_under_a_waiting_statement_show_nothin
             Some("select x from mine.loot;"),
         ),
     ] {
-        let (mut psql, mut other) = (world.psql(&world.dana()), world.psql(&eve));
+        let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
         assert!(psql.run("set search_path = mine, public;").unwrap().is_ok());
         assert!(psql.run("select ssn from customers;").unwrap().is_ok());
         assert!(other.run("begin;").unwrap().is_ok());

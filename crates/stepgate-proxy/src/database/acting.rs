@@ -35,7 +35,7 @@ impl Drop for Acting {
 /// Whether statements do more than their reply says.
 pub(crate) fn act(facts: &[Facts]) -> bool {
     let is_open = |kind: SinkKind| kind.is_open() || kind == SinkKind::LargeObject;
-    facts.iter().any(|facts| !facts.is_settled() || facts.sinks.iter().any(|sink| is_open(sink.kind)))
+    facts.iter().any(|facts| facts.runs_code() || facts.sinks.iter().any(|sink| is_open(sink.kind)))
 }
 
 impl Database {

@@ -251,15 +251,16 @@ impl Drive {
 
     /// What another session does that must not be done beside this.
     fn clash(&mut self, state: &State, pending: &Pending) -> Option<Clash> {
-        let facts = &pending.facts;
-        if !act(facts) && !facts.iter().any(makes_for_others) {
+        let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
+        let refers = pending.facts.iter().any(refers);
+        if !refers && !act(&pending.facts) && !pending.facts.iter().any(makes_for_others) {
             return None;
         }
-        let refers = |facts: &Facts| facts.kind == Kind::Execute;
-        let goes_on = facts.iter().any(refers).then(|| self.session.goes_on(&pending.text())).flatten();
-        let sql = match &goes_on {
-            Some(GoesOn::Prepared(text)) => &text.sql,
-            _ => &pending.sql,
+        let goes_on = refers.then(|| self.session.goes_on(&pending.text())).flatten();
+        let (sql, facts) = match &goes_on {
+            Some(GoesOn::Prepared(text)) => (&text.sql, &pending.facts),
+            Some(GoesOn::Cursor(text, facts)) => (&text.sql, facts),
+            None => (&pending.sql, &pending.facts),
         };
         let database = &self.judge.database;
         state.under_way.would_clash(database, facts, sql, self.session.resolves_by().1)
