@@ -224,14 +224,14 @@ impl Judge {
         let (judge, session) = (&*self, Some(&**by.0));
         let case =
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
-        if others && decision.enforced && !pending.aborted {
+        if others && decision.enforced {
             return case.refuse(Refusal::NotOwnSession, refusal::not_own_session()).await;
         }
-        if unreadable && !pending.aborted {
+        if unreadable {
             // Whatever the rules: nothing after it could be judged.
             return case.refuse(Refusal::ClientEncoding, refusal::encoding()).await;
         }
-        if decision.enforced && !pending.aborted && pose::poses(pending) {
+        if decision.enforced && pose::poses(pending) {
             return case.refuse(Refusal::SettingOfTheGate, refusal::poses()).await;
         }
         // Only then: what it is recorded by is no small thing to make.
@@ -329,8 +329,14 @@ struct Case<'a> {
 impl Case<'_> {
     async fn settle(&self, approved: Option<&Hold>) -> Result<Verdict, LogError> {
         if self.pending.aborted {
-            // PostgreSQL refuses it unseen (25P02); asking people would be for nothing.
-            return self.permit("forward", None, None).await;
+            // PostgreSQL refuses it unseen (25P02); asking people would be for nothing. Should the transaction be another's by
+            // now, nothing has run about which they would have been asked: what must fail is sent in its place.
+            let unasked = !self.decision.enforced
+                || (self.decision.action <= Action::Monitor && !self.decision.is_limited());
+            if unasked {
+                return self.permit("forward", None, None).await;
+            }
+            return self.fail(Refusal::FailedTransaction, refusal::failed_transaction()).await;
         }
         if !self.decision.enforced && self.decision.action >= Action::StepUp {
             let verdict = self.permit("monitor", None, None).await?;

@@ -523,6 +523,16 @@ fn may_change(facts: &Facts) -> bool {
         || matches!(facts.kind, Kind::Ddl | Kind::Utility)
 }
 
+/// What statements of this text change for others. What is not understood was let through for whatever it may do.
+fn changed_by(facts: &[Facts], sql: &Bytes, catalog: &Catalog) -> Changes {
+    let changes = Changes::of(sql, catalog);
+    let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
+    if facts.iter().any(|facts| makes_for_others(facts) && is_known(facts)) {
+        return changes;
+    }
+    Changes { ends: changes.ends, ..Changes::default() }
+}
+
 /// Whether a statement changes what other sessions' names mean, as far as it is understood.
 pub(crate) fn makes_for_others(facts: &Facts) -> bool {
     facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)

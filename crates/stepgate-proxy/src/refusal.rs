@@ -358,6 +358,12 @@ pub(crate) fn clash(clash: Clash) -> Problem {
     }
 }
 
+/// What PostgreSQL says to whatever is sent in a transaction that has failed.
+pub(crate) fn failed_transaction() -> Problem {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    Problem { bare: true, ..Problem::error(SqlState::IN_FAILED_TRANSACTION, message) }
+}
+
 /// The ERROR of a copy of labelled data that is more than the gate can keep in mind.
 pub(crate) fn too_much_to_remember() -> Problem {
     Problem::error(

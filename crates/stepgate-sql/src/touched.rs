@@ -77,7 +77,6 @@ impl Changes {
             all.code |= is_of_code(statement);
             all.touched.add(of_statement(statement, catalog));
         }
-        all.code |= all.touched == Touched::Anything;
         all.twice = several && all.ends && all.touched != Touched::Nothing;
         all
     }
@@ -249,7 +248,7 @@ fn of_statement(statement: &[Token<'_>], catalog: &Catalog) -> Touched {
         | (
             "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" | "comment"
             | "grant" | "revoke" | "analyze" | "analyse" | "vacuum" | "reindex" | "cluster" | "refresh"
-            | "truncate" | "lock" | "checkpoint" | "set" | "reset" | "show",
+            | "truncate" | "lock" | "checkpoint" | "set" | "reset" | "show" | "discard",
             _,
         ) => Touched::Nothing,
         ("create", "table" | "view" | "sequence") if says("temp") || says("temporary") => Touched::Nothing,
@@ -274,9 +273,23 @@ fn of_statement(statement: &[Token<'_>], catalog: &Catalog) -> Touched {
             "table" | "view" | "sequence" | "function" | "procedure" | "routine" | "aggregate" | "type"
             | "domain" | "trigger" | "rule" | "policy" | "collation" | "statistics",
         ) => all_names(statement, catalog, says("cascade")),
+        ("select" | "with", _) if says("into") => name_of(statement, "into", catalog),
+        // An empty one means nothing to anybody.
+        ("create", "schema") if !rest.contains(&"create") => Touched::Nothing,
+        ("drop", "schema") if !says("cascade") => Touched::Nothing,
+        ("alter" | "drop", "schema") => in_schemas(statement, catalog),
         ("create" | "alter" | "drop" | "import", _) => Touched::Anything,
         _ => all_names(statement, catalog, false),
     }
+}
+
+/// What is in the schemas that it names.
+fn in_schemas(statement: &[Token<'_>], catalog: &Catalog) -> Touched {
+    let mut all = BTreeSet::new();
+    for name in statement.iter().filter_map(|token| token.kind.ident()) {
+        all.extend(catalog.names_in(name).take(MAX_TOUCHED + 1).map(Box::from));
+    }
+    if all.len() > MAX_TOUCHED { Touched::Anything } else { Touched::Names(all) }
 }
 
 /// Whether it names a relation that is not temporary: what happens to those of a session is its own affair.

@@ -27,6 +27,8 @@ impl SqlState {
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
     /// `ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`.
     pub const NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
+    /// The transaction has failed, and does nothing more.
+    pub const IN_FAILED_TRANSACTION: Self = Self("25P02");
     /// Somebody else uses it.
     pub const OBJECT_IN_USE: Self = Self("55006");
     /// `42704` undefined_object: a setting that does not exist.

@@ -34,11 +34,13 @@ pub enum Refusal {
     Stopping,
     /// Its client cancelled it before it was sent on.
     CalledOff,
+    /// Its transaction has failed: PostgreSQL would have refused it unseen.
+    FailedTransaction,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotOwnSession,
         Self::SettingOfTheGate,
         Self::ClientEncoding,
@@ -53,6 +55,7 @@ impl Refusal {
         Self::NoRandomness,
         Self::Stopping,
         Self::CalledOff,
+        Self::FailedTransaction,
     ];
 
     /// The word used in records.
@@ -73,6 +76,7 @@ impl Refusal {
             Self::NoRandomness => "no-randomness",
             Self::Stopping => "stopping",
             Self::CalledOff => "called-off",
+            Self::FailedTransaction => "failed-transaction",
         }
     }
 }

@@ -355,6 +355,16 @@ impl Catalog {
         self.by_name.values().filter_map(|relations| relations.get(name)).copied()
     }
 
+    /// The names of what is in a schema: relations, functions and types.
+    pub(crate) fn names_in<'n>(&'n self, schema: &'n str) -> impl Iterator<Item = &'n str> {
+        let relations = self.by_name.get(schema).into_iter().flat_map(HashMap::keys).map(String::as_str);
+        let is_there = move |at: &str| at == schema;
+        let routines = self.routines.iter().filter(move |(_, all)| all.iter().any(|(at, _)| is_there(at)));
+        let types = self.user_types.iter().filter(move |(_, all)| all.iter().any(|it| is_there(&it.schema)));
+        let routines = routines.map(|(name, _)| name.as_str());
+        relations.chain(routines).chain(types.map(|(name, _)| name.as_str()))
+    }
+
     /// The names of what may go with these relations where DROP cascades: views upon them, and functions that are seen
     /// through, which may take their rows. `None`: more than `most`.
     pub(crate) fn dropped_with(&self, mut gone: Vec<RelationIndex>, most: usize) -> Option<Vec<&str>> {
