@@ -30,7 +30,7 @@ use crate::{
 use acting::Acts;
 pub(crate) use acting::{Acting, act};
 use ddl::Commits;
-pub(crate) use ddl::{CommitsDdl, Ddl, Transaction};
+pub(crate) use ddl::{CommitsDdl, Ddl, Opened, Transaction};
 use freshness::Freshness;
 use keys::Keys;
 pub(crate) use keys::Writing;

@@ -246,7 +246,7 @@ impl Drive {
         });
         if rests.is_some() {
             self.session.forget_catalog_before();
-            state.under_way.rests(self.session.resolves_by().1);
+            state.under_way.rests(self.session.resolves_by().1, rests == Some(b'I'));
         }
     }
 

@@ -17,7 +17,7 @@ use stepgate_sql::{
 };
 use stepgate_types::{Certainty, Kind, RelationName};
 
-use crate::database::{Acting, CommitsDdl, Database, Ddl, Transaction, act};
+use crate::database::{Acting, CommitsDdl, Database, Ddl, Opened, Transaction, act};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -204,6 +204,8 @@ pub(crate) struct UnderWay {
     has_ddl: Option<Arc<Transaction>>,
     /// What would end that is on its way.
     has_ended: bool,
+    /// As others see it.
+    opened: Option<Opened>,
     /// Which of the database's sessions this is, once it has changed anything.
     session: Option<u64>,
     /// What was sent that may commit DDL, by number; and what found no room there.
@@ -225,6 +227,7 @@ impl Default for UnderWay {
             looked: None,
             has_ddl: None,
             has_ended: false,
+            opened: None,
             session: None,
             commits: BTreeMap::new(),
             commits_more: None,
@@ -255,7 +258,7 @@ impl UnderWay {
     ) {
         let Judged { goes_on, state, catalog, ddl, now, in_block } = by;
         if pending.transaction == TransactionSoFar::Nothing {
-            self.has_ddl = None;
+            (self.has_ddl, self.opened) = (None, None);
             // With the transaction, its portals have ended.
             self.watched.retain(|watched| !watched.suspended);
             if anew {
@@ -316,7 +319,7 @@ impl UnderWay {
         facts: &[Facts],
         sql: &Bytes,
         catalog: &Catalog,
-        database: &Database,
+        database: &Arc<Database>,
         in_block: bool,
     ) {
         let makes = facts.iter().any(makes_for_others);
@@ -343,6 +346,9 @@ impl UnderWay {
             }
             None => Arc::new(Transaction { number: database.number(), session, touched, twice, code }),
         });
+        // In its place: what is dropped later would take this along.
+        drop(self.opened.take());
+        self.opened = self.has_ddl.as_ref().map(|transaction| database.opened(transaction));
     }
 
     /// Which of the database's sessions this is.
@@ -452,7 +458,11 @@ impl UnderWay {
     }
 
     /// Nothing is under way: what was to be committed is, and another catalog than that in use is let go.
-    pub(crate) fn rests(&mut self, catalog: &Arc<Catalog>) {
+    /// `ended`: no transaction is open.
+    pub(crate) fn rests(&mut self, catalog: &Arc<Catalog>, ended: bool) {
+        if ended {
+            (self.has_ddl, self.opened) = (None, None);
+        }
         self.committed += u64::try_from(self.commits_later.len()).unwrap_or(u64::MAX);
         self.commits_later.clear();
         if self.watched.is_empty() && self.catalog.as_ref().is_some_and(|own| !Arc::ptr_eq(&**own, catalog)) {
@@ -460,10 +470,11 @@ impl UnderWay {
         }
     }
 
-    /// What may still commit DDL, and what is under way, for whoever sees the server's end of the session out.
-    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Vec<Watched>) {
+    /// What may still commit DDL, that it is not committed, and what is under way, for whoever sees the server's end of the
+    /// session out.
+    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Option<Opened>, Vec<Watched>) {
         let commits = self.commits.into_values().chain(self.commits_more).chain(self.commits_later);
-        (commits.collect(), self.watched.into())
+        (commits.collect(), self.opened, self.watched.into())
     }
 
     fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {

@@ -50,6 +50,8 @@ impl Transaction {
 pub(super) struct Commits {
     /// By the number of what may commit it.
     under_way: BTreeMap<u64, Arc<Transaction>>,
+    /// Of transactions that are open, whatever is under way in them; by session.
+    open: BTreeMap<u64, Arc<Transaction>>,
     /// With the epoch that it began, oldest first.
     done: VecDeque<(u64, Arc<Transaction>)>,
     /// The names in those.
@@ -84,6 +86,19 @@ impl Commits {
 pub(crate) struct CommitsDdl {
     database: Arc<Database>,
     number: u64,
+}
+
+/// A session that has changed something in the transaction that is open. Dropped when that has ended, or the server's end of
+/// the session has.
+pub(crate) struct Opened {
+    database: Arc<Database>,
+    session: u64,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.database.commits().open.remove(&self.session);
+    }
 }
 
 impl CommitsDdl {
@@ -151,9 +166,17 @@ impl Database {
         commits.last
     }
 
-    /// What other sessions may commit at any time.
+    /// A session has changed this in the transaction that is open.
+    pub(crate) fn opened(self: &Arc<Self>, transaction: &Arc<Transaction>) -> Opened {
+        self.commits().open.insert(transaction.session, Arc::clone(transaction));
+        Opened { database: Arc::clone(self), session: transaction.session }
+    }
+
+    /// What other sessions have changed and not committed, or may commit at any time.
     pub(super) fn changing(&self, session: u64) -> Vec<Arc<Transaction>> {
-        self.commits().under_way.values().filter(|it| it.session != session).cloned().collect()
+        let commits = self.commits();
+        let all = commits.open.values().chain(commits.under_way.values());
+        all.filter(|it| it.session != session).cloned().collect()
     }
 
     /// Whether as many transactions of other sessions as that may have changed since then, if only for a while, what such

@@ -168,7 +168,7 @@ impl Drive {
         }
         let State { mut client, mut server, under_way, .. } = state;
         let number = under_way.session();
-        let (commits, watched) = under_way.into_parts();
+        let (commits, opened, watched) = under_way.into_parts();
         let last_words = async {
             let _ = client.stream.write_all(&client.out).await;
             let _ = client.stream.shutdown().await;
@@ -192,6 +192,7 @@ impl Drive {
             judge,
             key: server_key,
             commits,
+            opened,
             watched,
             number,
             several,

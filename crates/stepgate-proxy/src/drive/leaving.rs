@@ -26,7 +26,7 @@ use tracing::Instrument as _;
 
 use super::calls::{Call, Calls};
 use crate::catalog::connect_for_catalog_at;
-use crate::database::{CommitsDdl, Database};
+use crate::database::{CommitsDdl, Database, Opened};
 use crate::judge::Judge;
 use crate::overtaken::Watched;
 use crate::{ServerKey, Shutdown, Stream, UpstreamError, forward_cancel, simple_query, upstream};
@@ -70,6 +70,8 @@ pub(super) struct Left {
     pub(super) key: ServerKey,
     /// What runs may commit DDL.
     pub(super) commits: Vec<CommitsDdl>,
+    /// What is not committed.
+    pub(super) opened: Option<Opened>,
     /// What runs, or may.
     pub(super) watched: Vec<Watched>,
     /// Which of those sessions it is whose DDL is counted.
@@ -90,6 +92,7 @@ pub(crate) struct Leaving {
     database: Arc<Database>,
     key: ServerKey,
     commits: Vec<CommitsDdl>,
+    opened: Option<Opened>,
     watched: Vec<Watched>,
     number: u64,
     several: bool,
@@ -114,7 +117,7 @@ enum Over {
 impl Leaving {
     /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
     pub(super) fn behind(left: Left, runs_on: bool) -> Self {
-        let Left { server, mut unsent, judge, key, commits, watched, number, several, lost } = left;
+        let Left { server, mut unsent, judge, key, commits, opened, watched, number, several, lost } = left;
         if !runs_on {
             unsent.clear();
         }
@@ -125,6 +128,7 @@ impl Leaving {
             judge,
             key,
             commits,
+            opened,
             watched,
             number,
             several,
@@ -182,8 +186,8 @@ impl Leaving {
 
     /// The server has closed its end. What it did last, nobody has heard of: somebody may have changed what it did it by.
     fn is_over(self) {
-        let Self { judge, database, commits, watched, number, .. } = self;
-        drop(commits);
+        let Self { judge, database, commits, opened, watched, number, .. } = self;
+        drop((commits, opened));
         if watched.is_empty() {
             return;
         }
