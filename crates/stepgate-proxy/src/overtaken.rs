@@ -322,17 +322,10 @@ impl UnderWay {
         database: &Arc<Database>,
         in_block: bool,
     ) {
-        let makes = facts.iter().any(makes_for_others);
-        if !makes && self.has_ddl.is_none() {
+        if self.has_ddl.is_none() && !facts.iter().any(makes_for_others) {
             return;
         }
-        // What is not understood was let through for whatever it may do.
-        let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
-        let mut changes = Changes::of(sql, catalog);
-        if !makes || !facts.iter().any(is_known) {
-            (changes.touched, changes.twice) = (Touched::Nothing, false);
-        }
-        let Changes { touched, ends, twice, code } = changes;
+        let Changes { touched, ends, twice, code } = changed_by(facts, sql, catalog);
         let session = self.number(database);
         let before = self.has_ddl.take_if(|_| in_block && !self.has_ended);
         self.has_ended = ends;
@@ -379,7 +372,7 @@ impl UnderWay {
     ) -> Option<Clash> {
         let session = self.session();
         if facts.iter().any(makes_for_others)
-            && database.is_hung_on(session, &Changes::of(sql, catalog).touched)
+            && database.is_hung_on(session, &changed_by(facts, sql, catalog).touched)
         {
             return Some(Clash::IsUsed);
         }
