@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use stepgate_policy::{Circumstances, Decision, Origin, Touched};
 use stepgate_record::{Event, Permit, Refusal};
-use stepgate_session::{Pass, Pending};
+use stepgate_session::{Pass, Pending, Protocol};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
 use stepgate_store::{Change, LogError, ProfileOf};
 use stepgate_types::{
@@ -333,7 +333,8 @@ impl Case<'_> {
             // now, nothing has run about which they would have been asked: what must fail is sent in its place.
             let unasked = !self.decision.enforced
                 || (self.decision.action <= Action::Monitor && !self.decision.is_limited());
-            if unasked {
+            // What fails in place of a Bind does so before the server minds the transaction, and says something else.
+            if unasked || self.pending.protocol != Protocol::Simple {
                 return self.permit("forward", None, None).await;
             }
             return self.fail(Refusal::FailedTransaction, refusal::failed_transaction()).await;

@@ -283,6 +283,11 @@ impl ToServer {
         self.message(b'Q', &[nonce.as_bytes(), b"\0"]);
     }
 
+    /// Sends a Query that must fail, in a transaction that has failed by the server's own words: it parses, and names no column.
+    pub(crate) fn poison_failed(&mut self, nonce: &str) {
+        self.message(b'Q', &[b"select \"", nonce.as_bytes(), b"\"\0"]);
+    }
+
     /// Sends a Bind that must fail, since no such prepared statement exists. If there were one it would fail all the same
     /// before anything of it is planned: it has two formats for no parameter (`exec_bind_message` of postgres.c).
     pub(crate) fn poison_bind(&mut self, nonce: &str) {

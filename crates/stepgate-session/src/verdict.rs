@@ -89,6 +89,13 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
+        if let (Frame::Query(_), true) = (&subject.frame, subject.pending.aborted) {
+            self.limits.next = None;
+            let (nonce, error) = (self.next_nonce(), problem.error_bytes());
+            self.server.poison_failed(&nonce);
+            self.owe(Owed::RefusedQuery(Some(Poison { nonce: Some(nonce), error })));
+            return self.advance();
+        }
         match &problem.hint {
             // As any ERROR, it ends what the transaction may do.
             Some(hint) if self.isolation.is_open(self.status) => {

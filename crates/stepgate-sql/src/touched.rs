@@ -317,7 +317,7 @@ fn name_of(statement: &[Token<'_>], what: &str, catalog: &Catalog) -> Touched {
 fn all_names(statement: &[Token<'_>], catalog: &Catalog, cascades: bool) -> Touched {
     let is_name =
         |token: &&Token<'_>| token.kind.word().is_none_or(|word| RESERVED.binary_search(&word).is_err());
-    let names = statement.iter().filter(is_name).filter_map(|token| token.kind.ident());
+    let names = statement.iter().skip(1).filter(is_name).filter_map(|token| token.kind.ident());
     with_relatives(names, catalog, cascades)
 }
 
