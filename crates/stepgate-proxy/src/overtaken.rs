@@ -118,6 +118,13 @@ impl Watched {
         vec![Mentioned::of(sql, &self.catalog), Mentioned::of(sql, catalog)]
     }
 
+    /// Whether it may have left more behind than a reply: code ran in it or it wrote something, or may have since DDL of the
+    /// gate's sessions.
+    pub(crate) fn leaves_something(&self, ddl: Ddl) -> bool {
+        let does = |facts: &Facts| !facts.read_only || facts.runs_code();
+        self.epoch != ddl.epoch || self.pending.facts.iter().any(does)
+    }
+
     /// Whether others than this session have changed what it hangs on more than once since it was last judged: what that was
     /// in between is not known. If so, whether that may have been code.
     pub(crate) fn was_between(&self, database: &Database, session: u64, catalog: &Catalog) -> Option<bool> {

@@ -55,7 +55,7 @@ fn ddl_touches_the_names_that_it_gives_another_meaning() {
         ("alter table only parent alter column a type varchar(9)", "child parent"),
         ("drop table mine.customers", "customers mine"),
         // Functions that are seen through may go with a row type.
-        ("drop view pick cascade", "cascade clean mark pick trimmed upon view"),
+        ("drop view pick cascade", "cascade clean pick trimmed upon view"),
         ("drop table if exists never_heard_of cascade", ""),
         ("create temp table customers (id int)", ""),
         ("drop table pg_temp.scratch", ""),

@@ -188,7 +188,8 @@ impl Leaving {
     fn is_over(self) {
         let Self { judge, database, commits, opened, watched, number, .. } = self;
         drop((commits, opened));
-        if watched.is_empty() {
+        let ddl = database.ddl();
+        if !watched.iter().any(|watched| watched.leaves_something(ddl)) {
             return;
         }
         let judges = async move {

@@ -368,8 +368,9 @@ impl Catalog {
     /// The names of what may go with these relations where DROP cascades: views upon them, and functions that are seen
     /// through, which may take their rows. `None`: more than `most`.
     pub(crate) fn dropped_with(&self, mut gone: Vec<RelationIndex>, most: usize) -> Option<Vec<&str>> {
-        let is_known =
-            |(_, routine): &(String, Arc<Routine>)| routine.code.as_ref().is_some_and(|it| !it.is_empty());
+        let is_known = |(schema, routine): &(String, Arc<Routine>)| {
+            schema != "information_schema" && routine.code.as_ref().is_some_and(|it| !it.is_empty())
+        };
         let functions = self.routines.iter().filter(|(_, all)| all.iter().any(is_known));
         let mut names: Vec<&str> =
             functions.map(|(name, _)| name.as_str()).take(most.saturating_add(1)).collect();
