@@ -1,6 +1,6 @@
 //! Single-byte encodings are read as PostgreSQL converts them.
 
-#![allow(clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Timeouts of the server's while a statement is held: it neither ends the session unheard, nor takes the hold with it.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

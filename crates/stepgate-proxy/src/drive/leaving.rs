@@ -166,7 +166,7 @@ impl Leaving {
         }
         if self.runs_on {
             match self.run_on(&mut calls).await {
-                Over::Gone => return self.is_over(),
+                Over::Gone => return self.ends(),
                 Over::Lost => return self.give_up(),
                 // A client that has gone would have been found out by the first of several answers.
                 Over::TooMuch => self.several = true,
@@ -181,11 +181,11 @@ impl Leaving {
             }
             patience = patience.saturating_mul(2).min(MUCH_LATER);
         }
-        self.is_over();
+        self.ends();
     }
 
     /// The server has closed its end. What it did last, nobody has heard of: somebody may have changed what it did it by.
-    fn is_over(self) {
+    fn ends(self) {
         let Self { judge, database, commits, opened, watched, number, .. } = self;
         drop((commits, opened));
         let ddl = database.ddl();
@@ -219,7 +219,7 @@ impl Leaving {
             // The server may be back before it has noticed, and commit what runs.
             let waits = async move {
                 while !self.database.is_closed() && !self.is_gone_within(SILENCE_AGAIN).await {}
-                self.is_over();
+                self.ends();
             };
             tokio::spawn(waits.in_current_span());
         }
