@@ -56,8 +56,9 @@ pub(super) struct Commits {
     done: VecDeque<(u64, Arc<Transaction>)>,
     /// The names in those.
     names: usize,
-    /// The newest epoch of which nothing is known any more.
+    /// The newest epoch of which nothing is known any more, and the newest of those with code in it.
     forgotten: u64,
+    forgotten_code: u64,
     last: u64,
 }
 
@@ -78,6 +79,9 @@ impl Commits {
             let Some((epoch, gone)) = self.done.pop_front() else { break };
             self.names = self.names.saturating_sub(gone.names());
             self.forgotten = epoch;
+            if gone.code {
+                self.forgotten_code = epoch;
+            }
         }
     }
 }
@@ -190,7 +194,7 @@ impl Database {
     ) -> Option<bool> {
         let commits = self.commits();
         if commits.forgotten > epoch {
-            return Some(true);
+            return Some(commits.forgotten_code > epoch);
         }
         let done = commits.done.iter().rev().take_while(|(at, _)| *at > epoch).map(|(_, it)| it);
         let others: Vec<Arc<Transaction>> =
