@@ -10,6 +10,11 @@ use stepgate_sql::{Catalog, Facts, Mentioned, SinkKind, Touched};
 
 use super::Database;
 
+/// How many texts of others, and bytes of them, are looked through for one statement of DDL. Of more, whoever pipelines them
+/// would keep a thread busy with each DDL that anybody sends: it is refused.
+const MAX_LOOKED_AT: usize = 4_096;
+const MAX_BYTES_LOOKED_AT: usize = 8 << 20;
+
 /// All that a database's sessions have under way, by numbers.
 pub(super) type Acts = BTreeMap<u64, Act>;
 
@@ -62,6 +67,10 @@ impl Database {
             .filter(|act| act.session != session)
             .map(|act| (act.sql.clone(), Arc::clone(&act.catalog)))
             .collect();
+        let bytes = others.iter().map(|(sql, _)| sql.len()).fold(0, usize::saturating_add);
+        if others.len() > MAX_LOOKED_AT || bytes > MAX_BYTES_LOOKED_AT {
+            return true;
+        }
         others.iter().any(|(sql, catalog)| Mentioned::of(sql, catalog).hangs_on(touched))
     }
 
