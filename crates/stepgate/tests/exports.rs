@@ -320,6 +320,15 @@ fn an_export_is_itself_recorded() {
     assert_eq!(backed_up["operator"], exported["operator"]);
 }
 
+/// What each thread of a process is doing: its state by proc(5), `/proc/PID/task/TID/stat`.
+fn threads(pid: u32) -> impl Iterator<Item = char> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    })
+}
+
 /// While the gate is stopped, an export waits for it with its directory made.
 #[test]
 fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
@@ -332,11 +341,16 @@ fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
         assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
     };
     let gate = world.gate.serving().unwrap().pid();
+    // A signal is sent before it is heeded: until each of its threads has stopped, the gate answers.
+    let stop = || {
+        kill("-STOP", gate);
+        until("the gate to stop", SOON, || threads(gate).all(|state| state == 'T')).unwrap();
+    };
     for (signal, status) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-HUP", Some(129)), ("-KILL", None)]
     {
         for name in ["out.tar", "out", "out.jsonl"] {
             let out = world.tree.path().join(name);
-            kill("-STOP", gate);
+            stop();
             let mut waits =
                 world.gate.command().args(["audit", "export", "--out"]).arg(&out).spawn().unwrap();
             let begun = until("the export to begin", SOON, || !spools().is_empty());
@@ -355,7 +369,7 @@ fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
         }
     }
     // One that is at work is left alone.
-    kill("-STOP", gate);
+    stop();
     let out = world.tree.path().join("slow.tar");
     let mut slow = world.gate.command().args(["audit", "export", "--out"]).arg(&out).spawn().unwrap();
     let first = until("one export", SOON, || !spools().is_empty());
