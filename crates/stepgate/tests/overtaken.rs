@@ -634,7 +634,11 @@ fn names_changed_while_a_statement_is_parsed_are_not_what_it_is_bound_by() {
             assert!(other.run("alter table mine.customers drop column more;").unwrap().is_ok());
         }
         send(&runtime, &mut session, &[query("select pg_sleep(1)"), late, sync()].concat());
-        std::thread::sleep(Duration::from_millis(300));
+        until("the statement before it to run", SOON, || {
+            let sleeping = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+            world.cluster.psql("shop", sleeping).unwrap() != "0"
+        })
+        .unwrap();
         assert!(other.run(AWAY).unwrap().is_ok());
         until_tag(&runtime, &mut session, b'Z');
         assert!(error(&until_tag(&runtime, &mut session, b'Z')).is_none());

@@ -31,6 +31,18 @@ macro_rules! calls {
     };
 }
 
+/// `kin (oid, other)`: operators, each with itself and those that the planner may put in its place: NOT of it is its negator,
+/// its sides change places with its commutator, estimates ask for either (`negate_clause` of clauses.c, `CommuteOpExpr`,
+/// selfuncs.c), and so on with those. A shell is run by nothing, and is none of them.
+macro_rules! kin {
+    () => {
+        "kin (oid, other) as (select o.oid, o.oid from pg_catalog.pg_operator o \
+         where greatest(o.oid, o.oprcom, o.oprnegate) >= 16384 \
+         union select k.oid, o.oid from kin k join pg_catalog.pg_operator m on m.oid = k.other \
+         join pg_catalog.pg_operator o on o.oid in (m.oprcom, m.oprnegate) where o.oprcode <> 0)"
+    };
+}
+
 /// `parts (part, whole)`: types that values of other types are made of. From OID 12000 on, types are not the server's
 /// own (access/transam.h); those of information_schema are among them.
 macro_rules! parts {
@@ -79,7 +91,7 @@ macro_rules! plain_nodes {
 
 /// `unstable (oid)`: checks that may fail for a row that met them before: what they compute may hang on settings or on the
 /// time. pg_depend has nothing of the server's own functions: the tree names them. Copies that children have say 0 for
-/// the function of an operator. `quote_ident` (1282) hangs on a setting, whatever it says; of other nodes than these
+/// the function of an operator. With `kin`. `quote_ident` (1282) hangs on a setting, whatever it says; of other nodes than these
 /// (casts by way of text, of domains, CURRENT_DATE, XML, JSON, greatest, row comparisons) nobody says.
 macro_rules! unstable {
     () => {
@@ -94,7 +106,8 @@ macro_rules! unstable {
          cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(k.conbin::text, ' :')) f (field) \
          where k.contype = 'c' and k.conrelid >= 16384 \
          and (f.field like 'opno %' or f.field like 'opfuncid %' or f.field like 'funcid %')) c \
-         left join pg_catalog.pg_operator o on c.kind = 'opno' and o.oid::text = c.number \
+         left join pg_catalog.pg_operator n on c.kind = 'opno' and n.oid::text = c.number \
+         left join kin on kin.oid = n.oid left join pg_catalog.pg_operator o on o.oid = coalesce(kin.other, n.oid) \
          join pg_catalog.pg_proc p on p.oid::text = coalesce(o.oprcode::pg_catalog.oid::text, c.number) \
          where p.provolatile <> 'i' or p.oid = 1282)"
         )
@@ -312,7 +325,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // UPDATE, whatever it writes: it counts as on all columns. So does a NOT NULL that is not validated, from 18 on.
         // The last: whether rows that refer are written by DELETE, and by UPDATE, of what they refer to.
         sql: concat!(
-            "with ",
+            "with recursive ",
+            kin!(),
+            ", ",
             unstable!(),
             " select case k.contype when 'f' then 'f' else 'c' end, k.conrelid::text, \
               case when k.contype <> 'f' and (not k.convalidated or 0 = any (k.conkey) or k.oid in (select u.oid from unstable u)) \
@@ -371,7 +386,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // prints none.
         name: "write_code",
         sql: concat!(
-            "with ",
+            "with recursive ",
+            kin!(),
+            ", ",
             calls!(),
             ", ",
             locked!(),
@@ -414,8 +431,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             ") union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
               'true', 'planned' from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
               and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
-              left join pg_catalog.pg_operator o on o.oid = d.refobjid \
-              and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+              left join kin k on k.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+              left join pg_catalog.pg_operator o on o.oid = k.other \
               join pg_catalog.pg_proc p on p.oid = coalesce(o.oprcode::pg_catalog.oid, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid end) \
               join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384 \
@@ -430,18 +447,21 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // A column of a relation, or else a function that is called, or a type outside pg_catalog.
         name: "policies",
         sql: concat!(
-            "select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+            "with recursive ",
+            kin!(),
+            " select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               then d.refobjid else 0 end)::text, d.refobjsubid::text, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then ",
             runs!("d.refobjid"),
             " \
-              when 'pg_catalog.pg_operator'::pg_catalog.regclass then (select ",
+              when 'pg_catalog.pg_operator'::pg_catalog.regclass then ",
             runs!("o.oprcode"),
-            " \
-              from pg_catalog.pg_operator o where o.oid = d.refobjid) else '0' end, \
+            " else '0' end, \
               (case when d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 12000 then d.refobjid \
               else 0 end)::text from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
+              left join kin k on k.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+              left join pg_catalog.pg_operator o on o.oid = k.other \
               where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
               'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, \
               'pg_catalog.pg_type'::pg_catalog.regclass)"
@@ -531,13 +551,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // With the function that each runs, 0 if that is the server's own and only computes. Of an extension's, those whose
-        // function is not in C: whoever owns an extension may put an operator of their own into it.
+        // With the functions that it or its kin run, 0 if that is the server's own and only computes. Of an extension's, those
+        // whose function is not in C: whoever owns an extension may put an operator of their own into it.
         name: "operators",
         sql: concat!(
-            "select o.oprname::text, ",
+            "with recursive ",
+            kin!(),
+            " select distinct n.oprname::text, ",
             runs!("o.oprcode"),
-            " from pg_catalog.pg_operator o where o.oid >= 16384 \
+            " from kin k join pg_catalog.pg_operator n on n.oid = k.oid join pg_catalog.pg_operator o on o.oid = k.other \
+              where (o.oid >= 16384 or n.oid >= 16384) \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
               and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
               and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \

@@ -71,6 +71,11 @@ const CALLS: &[(&str, &str)] = &[
     ("select 1 <-> 2", "people.email"),
     ("select 1 operator(public.<->) 2", "people.email"),
     ("select 1 operator(other.@@) 2", "people.email"),
+    ("select not (id ==@ 1) from plain", "people.email"),
+    ("explain select id from plain where not (id ==@ any (array[1, 2]))", "people.email"),
+    ("explain select id from plain where 1 <<@ id", "people.email"),
+    ("select id from plain where not (1 <=@ id)", "people.email"),
+    ("select not (id =@= 1) from plain", ""),
     // Writes.
     ("insert into defaulted (id) values (1) returning note", "people.email"),
     ("insert into defaulted default values", "people.email"),

@@ -62,6 +62,16 @@ create function nosy_eq(int, int) returns boolean language sql as 'select email_
 create operator <-> (leftarg = int, rightarg = int, function = nosy_eq);
 -- Its commutator is a shell.
 create operator <<<-> (leftarg = int, rightarg = int, function = int4mi, commutator = <->>>);
+-- What the planner puts in their place.
+create operator ==@ (leftarg = int, rightarg = int, function = int4eq, negator = <>@);
+create operator <>@ (leftarg = int, rightarg = int, function = nosy_eq, negator = ==@);
+create operator <<@ (leftarg = int, rightarg = int, function = int4lt, commutator = @>>, restrict = scalarltsel);
+create operator @>> (leftarg = int, rightarg = int, function = nosy_eq, commutator = <<@);
+create operator <=@ (leftarg = int, rightarg = int, function = int4le, commutator = @>=, restrict = scalarlesel);
+create operator @>= (leftarg = int, rightarg = int, function = int4ge, commutator = <=@, negator = @<<);
+create operator @<< (leftarg = int, rightarg = int, function = nosy_eq, negator = @>=);
+create operator =@= (leftarg = int, rightarg = int, function = int4eq, negator = <@@>);
+create operator <@@> (leftarg = int, rightarg = int, function = int4ne, negator = =@=);
 create operator other.@@ (leftarg = int, rightarg = int, function = nosy_eq);
 
 -- What a write runs.
