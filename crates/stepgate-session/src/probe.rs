@@ -19,7 +19,7 @@ const MAX_MADE: usize = 128;
 /// `transaction_timeout`, which servers before PostgreSQL 17 do not have, `stepgate.purpose`, which is there where the
 /// client has set it, and whose session it is and as whom it acts.
 pub(crate) const SQL: &str = "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
-     pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statement() where from_sql limit 129))\
+     pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statement() where from_sql limit '129'))\
      ::pg_catalog.text, \
      pg_catalog.array_to_json(array[pg_catalog.current_setting('default_transaction_isolation'), \
      pg_catalog.current_setting('transaction_isolation'), \

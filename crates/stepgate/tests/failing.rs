@@ -57,6 +57,21 @@ fn a_statement_that_cannot_be_judged_without_the_catalog_is_recorded() {
     assert_eq!(it.unwrap()["refusal"], "catalog-unknown", "{failed:?}");
 }
 
+/// PostgreSQL's own `privileges` does so: what the gate asks in a session must not be what ends its transaction.
+#[test]
+fn a_transaction_goes_on_where_not_everybody_may_have_numbers_cast() {
+    let world = World::new();
+    let mut psql = world.psql(&world.dana());
+    passes(&mut psql, "begin;");
+    let cast = "execute on function pg_catalog.int8(integer)";
+    world.cluster.psql("shop", &format!("revoke {cast} from public")).unwrap();
+    passes(&mut psql, "set local search_path = public, pg_catalog;");
+    let failed = psql.run("select 1::int8 + name from products limit '1';").unwrap();
+    assert_eq!(failed.sqlstate, "42883", "{}", failed.text());
+    world.cluster.psql("shop", &format!("grant {cast} to public")).unwrap();
+    passes(&mut psql, "rollback;");
+}
+
 #[test]
 fn a_rule_of_a_hundred_long_names_neither_refuses_a_statement_nor_loses_its_record() {
     let name = |at: usize| format!("reading_of_a_patient_in_the_hospital_of_the_north_{at:03}");
