@@ -5,7 +5,8 @@
 
 mod support;
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use stepgate_proxy::Upstream;
@@ -106,6 +107,42 @@ fn a_cancel_hits_what_runs_and_what_is_held_behind_that_waits_on() {
     let both = until_tag(&runtime, &mut session, b'Z');
     assert_eq!(error(&both).unwrap().1, "canceling statement due to user request");
     assert!(world.recorded("withdrawn", &request));
+}
+
+/// Whoever was asked has said yes, and what was let through by that has not been sent yet: a few milliseconds, some time
+/// after the command has begun.
+#[test]
+fn of_what_is_cancelled_as_it_is_approved_the_record_says_that_it_did_not_run() {
+    let (world, runtime) = (World::new(), runtime());
+    for trial in 0..12 {
+        let mut person = world.person(&format!("person{trial}"), "analysts");
+        let mut session = open(&runtime, &world, &person);
+        send(&runtime, &mut session, &query("select ssn from customers order by id limit 1"));
+        let request = held_of(&runtime, &mut session);
+        let code = person.code().unwrap();
+        let mut verifies = world.gate.command();
+        verifies
+            .args(["verify", &request, "--as", person.name()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let mut verifies = verifies.spawn().unwrap();
+        verifies.stdin.take().unwrap().write_all(format!("{code}\n").as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(10 + 5 * trial));
+        cancel(&runtime, &world, session.pid, &session.secret);
+        let said = until_tag(&runtime, &mut session, b'Z');
+        let ran = said.iter().any(|(tag, _)| *tag == b'D');
+        assert!(ran || error(&said).unwrap().0 == "57014", "{said:?}");
+        verifies.wait().unwrap();
+    }
+    let mut counted = (0, 0);
+    until("each end to be written", SOON, || {
+        let records = world.records();
+        let of = |what: &'static str| records.iter().filter(move |record| record["type"] == what);
+        let approved = of("stepup.ended").filter(|it| it["outcome"] == "approved").count();
+        counted = (approved, of("statement.completed").count());
+        counted.0 == counted.1
+    })
+    .unwrap_or_else(|_| panic!("approved and ended: {counted:?}"));
 }
 
 /// A server that takes connections and does nothing about them, while sessions go on that are there already.

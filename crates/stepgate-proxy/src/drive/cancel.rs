@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Event, Refusal};
-use stepgate_store::Left;
+use stepgate_record::{Event, Outcome, Refusal};
+use stepgate_store::{DeskError, Left};
 use stepgate_types::SqlState;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
@@ -89,9 +89,13 @@ impl Drive {
         // Where something runs, that is what it means: what is held stands behind it, or comes of its own rows.
         let runs = self.session.is_running();
         if let Some((hold, _)) = state.hold.take_if(|(hold, _)| hold.midway.is_some() || !runs) {
-            state.pending = None;
             let request = hold.waiting.request;
             let left = self.judge.gate.desk.cancel(request, hold.statement).await;
+            if hold.midway.is_none() && matches!(left, Err(DeskError::Ended(Outcome::Approved))) {
+                // Of a moment ago: the record says that it may run.
+                return self.called_off(state).await;
+            }
+            state.pending = None;
             let problem = match left {
                 Ok(Left::Open(_)) if hold.deferred.is_some() => refusal::cancelled_and_open(request),
                 _ => refusal::cancelled(request),
