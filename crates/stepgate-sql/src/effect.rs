@@ -114,4 +114,7 @@ pub struct Created {
     pub columns: Vec<String>,
     /// The base columns that each holds, as far as they can be told apart; else each holds all that is put out.
     pub holds: Option<Vec<BTreeSet<ColumnName>>>,
+    /// Names of the functions that its checks and defaults call.
+    #[serde(skip)]
+    pub calls: BTreeSet<String>,
 }

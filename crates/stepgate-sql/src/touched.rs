@@ -151,6 +151,7 @@ impl Reach<'_> {
             self.relations(relation.views.iter().flatten());
         }
         self.relations(&relation.family);
+        relation.reread.functions.iter().for_each(|name| self.name(name));
         let written = relation.on_write.iter().chain(&relation.on_check);
         let read = relation.on_show.iter().chain(&relation.on_read).chain(&relation.on_literal);
         let steps = relation.triggers.iter().flat_map(|trigger| trigger.when.iter().chain(&*trigger.does));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stepgate_types::{ColumnName, RelationName, Use};
 
-use super::relation::{Column, ColumnType, Name, Unique};
+use super::relation::{Column, ColumnType, Name, Reread, Unique};
 use super::{Body, Catalog, ColumnRef, Relation, RelationKind, UserType};
 use crate::effect::Created;
 use crate::facts::Facts;
@@ -34,7 +34,7 @@ impl Catalog {
 
     /// Adds what a statement made under this name. `None` if it was not: then less is known than there is.
     pub(crate) fn create_as(&mut self, made: &Facts, name: RelationName) -> Option<()> {
-        let Created { view, columns, holds, .. } = made.effect.creates.as_ref()?;
+        let Created { view, columns, holds, calls, .. } = made.effect.creates.as_ref()?;
         let repeated = columns.iter().collect::<BTreeSet<_>>().len() != columns.len();
         if repeated {
             return None;
@@ -61,6 +61,12 @@ impl Catalog {
             // Its constraints are not known: a write may be told what is in it already, or be shown the row.
             unique: vec![Unique { columns: (0..columns.len()).collect(), plain: false }],
             bounded: true,
+            // Operators may be any that somebody has made since.
+            reread: Reread {
+                functions: calls.iter().map(|name| name.as_str().into()).collect(),
+                operators: self.own_operators().map(Box::from).collect(),
+                casts: true,
+            },
             ..Relation::default()
         };
         if !holds.as_ref().is_some_and(Vec::is_empty) {

@@ -57,6 +57,7 @@ impl Catalog {
         loader.families(&answers)?;
         loader.constraints(&answers)?;
         loader.computed(&answers)?;
+        loader.reread(&answers)?;
         loader.defaults(&answers)?;
         loader.functions(&answers, known)?;
         let code = code::load(&mut loader, &answers)?;
@@ -201,6 +202,21 @@ impl Loader {
             }
             if role == "invalid" {
                 relation.invalid.push(index.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn reread(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<3>("reread")? {
+            let [oid, kind, name] = row?;
+            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
+                continue;
+            };
+            match kind {
+                "function" => drop(relation.reread.functions.insert(name.into())),
+                "operator" => drop(relation.reread.operators.insert(name.into())),
+                _ => relation.reread.casts = true,
             }
         }
         Ok(())

@@ -47,6 +47,10 @@ pub use writable::writable_query;
 /// How far a column is looked for beneath views that show it as it is.
 const MAX_SHOWN: usize = 128;
 
+/// Operators that constructs use without naming them: IN, BETWEEN, LIKE, IS DISTINCT FROM, CASE, rows.
+const IMPLIED_OPERATORS: [&str; 12] =
+    ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~", "!~"];
+
 /// The event trigger that tells the gate of DDL, and does nothing else.
 const OWN_EVENT_TRIGGER: &str = "stepgate_ddl";
 
@@ -531,10 +535,19 @@ impl Catalog {
         self.user_operators.contains_key(name)
     }
 
-    /// Operators of somebody's own that a query may use without saying so: by IN, LIKE, IS DISTINCT FROM.
+    /// Operators of somebody's own that a query may use without saying so.
     pub(crate) fn implied_operators(&self) -> BTreeSet<&'static str> {
-        let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~", "!~"];
-        implied.into_iter().filter(|operator| self.is_user_operator(operator)).collect()
+        IMPLIED_OPERATORS.into_iter().filter(|operator| self.is_user_operator(operator)).collect()
+    }
+
+    /// Whether an operator of that name may be used without being written.
+    pub(crate) fn is_implied_operator(name: &str) -> bool {
+        IMPLIED_OPERATORS.contains(&name)
+    }
+
+    /// All operators of somebody's own.
+    pub(crate) fn own_operators(&self) -> impl Iterator<Item = &str> {
+        self.user_operators.keys().map(String::as_str)
     }
 
     /// Whether somebody made an operator that may be meant where values are compared.

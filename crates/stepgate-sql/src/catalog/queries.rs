@@ -367,6 +367,37 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
+        // What expressions of indexes, checks and statistics name that has a twin of somebody's own: the server parses them
+        // anew where a column gets another type. What functions are called by, types are as well (`t(x)` may be a cast). Without
+        // twins no tree is looked at. Then which of them cast, where there are casts of somebody's own.
+        name: "reread",
+        sql: "with names (name) as materialized (select n.name from (select p.proname, p.pronamespace in \
+              ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace) or l.lanname in ('c', 'internal') \
+              from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              union all select t.typname, false from pg_catalog.pg_type t where t.typnamespace not in \
+              ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace, 'pg_toast'::pg_catalog.regnamespace)) \
+              n (name, given) group by n.name having pg_catalog.count(*) > 1 and not pg_catalog.bool_and(n.given)), \
+              twins (field, kind, name) as materialized (select 'funcid ' || p.oid, 'function', p.proname from pg_catalog.pg_proc p \
+              where p.proname in (select n.name from names n) union all select 'opno ' || o.oid, 'operator', o.oprname \
+              from pg_catalog.pg_operator o where o.oprname in (select u.oprname from pg_catalog.pg_operator u \
+              where u.oid >= 16384)), \
+              trees (relation, tree) as materialized (select i.indrelid, pg_catalog.concat(i.indexprs::text, i.indpred::text) \
+              from pg_catalog.pg_index i where (i.indexprs is not null or i.indpred is not null) and i.indrelid >= 16384 \
+              union all select k.conrelid, k.conbin::text from pg_catalog.pg_constraint k where k.contype = 'c' and k.conrelid >= 16384 \
+              union all select e.stxrelid, s.tree from pg_catalog.pg_statistic_ext e \
+              cross join lateral (select pg_catalog.to_jsonb(e) ->> 'stxexprs') s (tree) where s.tree is not null) \
+              select distinct t.relation::text, w.kind, w.name::text from trees t \
+              cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(t.tree, ' :')) f (field) \
+              join twins w on w.field = f.field where exists (select from twins) \
+              union all select distinct t.relation::text, 'function', o.name::text from trees t cross join (select p.proname \
+              from pg_catalog.pg_proc p where p.oid >= 16384 union select y.typname from pg_catalog.pg_type y where y.oid >= 16384) o (name) \
+              where t.tree like '%{FIELDSELECT %' and o.name in (select a.attname from pg_catalog.pg_attribute a where a.attrelid >= 16384) \
+              union all select distinct t.relation::text, 'cast', '' from trees t \
+              where exists (select from pg_catalog.pg_cast k where k.oid >= 16384 and k.castfunc <> 0) and (t.tree like '%{COERCE%' \
+              or t.tree like '%{RELABELTYPE %' or t.tree like '%{ARRAYCOERCEEXPR %' or t.tree like '%:funcformat 1 %' \
+              or t.tree like '%:funcformat 2 %' or t.tree like '%{CONVERTROWTYPE%')",
+    },
+    CatalogQuery {
         // What a column that is NOT NULL has where an INSERT does not say. It names no column, and nothing is locked to print it.
         // Only triggers ask.
         name: "defaults",

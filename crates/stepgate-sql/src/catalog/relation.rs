@@ -75,12 +75,26 @@ pub(crate) struct Relation {
     pub(crate) computed: Vec<Vec<usize>>,
     /// The same of statistics, which ANALYZE computes.
     pub(crate) sampled: Vec<usize>,
+    /// What expressions of its indexes, checks and statistics name.
+    pub(crate) reread: Reread,
     /// Names of indexes that are not valid, and whose building fails by what is in the rows, and shows it.
     pub(crate) invalid: Vec<String>,
     /// Foreign keys from this relation: own columns, and those referred to.
     pub(crate) refers: Vec<(Vec<usize>, Vec<ColumnRef>)>,
     /// Foreign keys to this relation.
     pub(crate) referred: Vec<Referred>,
+}
+
+/// What stored expressions name of which somebody has another by the name. Where a column gets another type, the server
+/// prints those that are over it, and parses them anew (tablecmds.c, `ATPostAlterTypeParse`).
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Reread {
+    /// Functions.
+    pub(crate) functions: BTreeSet<Box<str>>,
+    /// Operators.
+    pub(crate) operators: BTreeSet<Box<str>>,
+    /// They cast, and there are casts of somebody's own.
+    pub(crate) casts: bool,
 }
 
 /// A unique or exclusion constraint.

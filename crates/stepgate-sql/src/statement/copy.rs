@@ -1,10 +1,11 @@
 //! COPY.
 
+use pg_raw_parse::Node;
 use stepgate_types::{BulkShape, Kind};
 
+use super::expression::Expressions;
 use super::{Context, Words, inner_query, statement_doubt};
 use crate::facts::{Facts, Sink, SinkKind};
-use crate::lexer::{Token, TokenKind};
 use crate::walk;
 
 /// COPY { table [(columns)] | (query) } { TO | FROM } { STDOUT | STDIN | file | PROGRAM … } …
@@ -33,30 +34,24 @@ pub(super) fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fa
         Some("from") => false,
         _ => return statement_doubt(facts, "syntax"),
     };
+    if !out && condition(context, facts).is_none() {
+        statement_doubt(facts, "unsupported-statement");
+    }
     walk::copy(&name, columns.as_deref(), out, context.catalog, context.session, facts);
     if !out {
         facts.bulk = BulkShape::None;
-        if let Some(at) = rest.find_word("where")
-            && !compares_only(rest.after(at + 1), context)
-        {
-            statement_doubt(facts, "unsupported-statement");
-        }
     }
     ends(rest, facts);
 }
 
-/// Whether a condition on incoming rows does no more than compare them: no calls, no casts, no operators of
-/// somebody's own. It sees none of the table's rows (`COPY … FROM … WHERE`, documentation of COPY).
-fn compares_only(condition: Words<'_, '_>, context: Context<'_>) -> bool {
-    let plain = |token: &Token<'_>| match &token.kind {
-        TokenKind::Word(_) | TokenKind::Quoted(_) | TokenKind::Text(_) | TokenKind::Number(_) => true,
-        TokenKind::Operator(operator) => {
-            matches!(*operator, "=" | "<>" | "!=" | "<" | ">" | "<=" | ">=" | "-" | "+")
-                && !context.catalog.is_user_operator(operator)
-        }
-        _ => false,
-    };
-    condition.0.iter().all(plain)
+/// The condition on incoming rows: it sees none of the table's (`COPY … FROM … WHERE`, documentation of COPY).
+fn condition(context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let Node::CopyStmt(copy) = context.node? else { return None };
+    let mut computed = Expressions::default();
+    computed.add(copy.where_clause(), context.catalog)?;
+    computed.are_of(&[], context.catalog)?;
+    computed.count(None, context, facts);
+    Some(())
 }
 
 /// Where the data goes or comes from.

@@ -1,6 +1,7 @@
 //! What CREATE and other DDL makes and changes.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Estimator, Kind, RelationName, Use};
@@ -139,7 +140,10 @@ pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, fact
     }
     let holds = result.from.clone();
     let sure = temporary || !context.node.is_some_and(is_if_absent);
-    facts.effect.creates = columns.map(|columns| Created { name, view, temporary, sure, columns, holds });
+    facts.effect.creates = columns.map(|columns| {
+        let calls = BTreeSet::new();
+        Created { name, view, temporary, sure, columns, holds, calls }
+    });
 }
 
 /// Whether what is made by that name is temporary, without a word that says so (namespace.c, `RangeVarAdjustRelationPersistence`).

@@ -4,17 +4,18 @@
 //! DROP EXPRESSION) and those that have code run where nobody asks for it (casts, rules, triggers).
 
 use pg_raw_parse::Node;
-use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, DropStmt, IndexStmt, TypeName};
 use pg_raw_parse::raw::{AlterTableType, ConstrType, DropBehavior, ObjectType};
+use stepgate_types::Use;
 
 use super::create::is_among_temporary;
+use super::expression::{Expressions, columns, names};
 use super::{Context, rename, routine, statement_doubt};
 use crate::builtin;
-use crate::catalog::{Catalog, UserCasts};
+use crate::catalog::Catalog;
 use crate::effect::Created;
-use crate::facts::Facts;
-use crate::grammar::{self, name};
+use crate::facts::{Facts, Sink, SinkKind};
+use crate::grammar::name;
 use crate::walk;
 
 /// What the statement reads and makes; a doubt where that is not known.
@@ -48,32 +49,37 @@ pub(crate) fn stands_alone(node: Node<'_>) -> bool {
 /// None: it is not known.
 fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
     let catalog = context.catalog;
+    let mut computed = Expressions::default();
+    let mut table = None;
     match context.node? {
         Node::CreateStmt(it) => {
-            facts.effect.creates = create_table(it, catalog)?;
-            partition(it, context, facts)?;
+            facts.effect.creates = create_table(it, &mut computed, catalog)?;
+            partition(it, &mut computed, context, facts)?;
         }
         Node::AlterTableStmt(it) => {
-            let table = name(it.relation()?);
+            let name = name(it.relation()?);
             if it.objtype == ObjectType::OBJECT_TABLE && it.cmds().iter().any(rewrites) {
-                walk::rewrites(&table, context, facts);
+                walk::rewrites(&name, context, facts);
             }
             for command in it.cmds() {
                 let Node::AlterTableCmd(command) = command else { return None };
-                alter(&table, command, context, facts)?;
+                alter(&name, command, &mut computed, context, facts)?;
             }
+            table = Some(name);
         }
-        Node::IndexStmt(it) => index(it, context, facts)?,
+        Node::IndexStmt(it) => index(it, &mut computed, context, facts)?,
         Node::RefreshMatViewStmt(it) => walk::refresh(&name(it.relation()?), context, facts),
         Node::CreateSchemaStmt(it) => none(it.authrole().is_some() || !it.schema_elts().is_empty())?,
-        Node::CompositeTypeStmt(it) => it.coldeflist().iter().try_for_each(|it| plain_column(it, catalog))?,
+        Node::CompositeTypeStmt(it) => {
+            it.coldeflist().iter().try_for_each(|it| plain_column(it, &mut computed, catalog))?;
+        }
         Node::CreateStatsStmt(it) => it.exprs().iter().try_for_each(|it| match it {
             Node::StatsElem(it) => none(!matches!(it.expr(), Node::None)),
             _ => None,
         })?,
         Node::CreateDomainStmt(it) => {
             none(!is_plain_type(it.type_name()?, catalog))?;
-            it.constraints().iter().try_for_each(|it| constraint_of_new(it, catalog))?;
+            it.constraints().iter().try_for_each(|it| constraint_of_new(it, &mut computed, catalog))?;
         }
         Node::RenameStmt(it) => rename::renames(it, context, facts)?,
         Node::AlterObjectSchemaStmt(it) => rename::sets_schema(it, context, facts)?,
@@ -88,6 +94,11 @@ fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
             facts.effect.drops = drops(it).unwrap_or_default();
         }
         _ => return None,
+    }
+    computed.count(table.as_deref(), context, facts);
+    let is_bounded = matches!(context.node, Some(Node::CreateStmt(it)) if it.partbound().is_some());
+    if is_bounded && facts.columns.values().any(|uses| uses.contains(&Use::Output)) {
+        facts.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
     }
     Some(())
 }
@@ -108,10 +119,6 @@ fn rewrites(command: Node<'_>) -> bool {
 /// None if so.
 fn none(so: bool) -> Option<()> {
     (!so).then_some(())
-}
-
-fn names(list: &NodeList) -> Option<Vec<String>> {
-    list.iter().map(|it| it.as_str().map(str::to_owned)).collect()
 }
 
 /// Objects without which nothing reads more than before. Not policies and what else `control` knows.
@@ -149,7 +156,11 @@ fn drops(drop: &DropStmt) -> Option<Vec<String>> {
 
 /// CREATE TABLE: a new table reads nothing. What it makes, if a later statement can be told all about it: with
 /// parents, foreign keys or a row type to copy it waits for the catalog.
-fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>> {
+fn create_table(
+    table: &CreateStmt,
+    computed: &mut Expressions,
+    catalog: &Catalog,
+) -> Option<Option<Created>> {
     let parts = table.partspec().map(|it| it.part_params());
     for part in parts.into_iter().flatten() {
         none(!matches!(part.expr(), Node::None))?;
@@ -167,21 +178,22 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
     for element in table.table_elts() {
         match element {
             Node::ColumnDef(it) => {
-                new_column(it, catalog)?;
+                new_column(it, computed, catalog)?;
                 // Its checks and what it is computed from are the catalog's to tell.
-                alone &= plain_column(it, catalog).is_some();
+                alone &= plain_column(it, &mut Expressions::default(), catalog).is_some();
                 alone &= !it.constraints().iter().any(is_foreign_key);
                 columns.push(it.colname()?.to_owned());
             }
             Node::Constraint(it) => {
                 alone &= !is_foreign_key(element);
-                constraint_of_new(it, catalog)?;
+                constraint_of_new(it, computed, catalog)?;
             }
             // LIKE copies definitions; defaults and checks among them run code that the catalog tells of.
             Node::TableLikeClause(_) => alone = false,
             _ => return None,
         }
     }
+    computed.are_of(&columns, catalog)?;
     let relation = table.relation()?;
     let temporary = relation.relpersistence == b't'.cast_signed() || is_among_temporary(&name(relation));
     Some(alone.then(|| table.relation()).flatten().map(|relation| Created {
@@ -191,6 +203,7 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         sure: temporary || !table.if_not_exists,
         columns,
         holds: Some(Vec::new()),
+        calls: computed.calls.clone(),
     }))
 }
 
@@ -203,11 +216,16 @@ fn takes_columns(table: &CreateStmt) -> bool {
 }
 
 /// CREATE TABLE … PARTITION OF: the default partition is scanned for rows that belong into the new one, by what the table
-/// is partitioned by.
-fn partition(table: &CreateStmt, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+/// is partitioned by. The values of its bounds are computed, and kept in the catalog for all to see.
+fn partition(
+    table: &CreateStmt,
+    computed: &mut Expressions,
+    context: Context<'_>,
+    facts: &mut Facts,
+) -> Option<()> {
     let Some(bound) = table.partbound() else { return Some(()) };
-    let datums = bound.listdatums().iter().chain(bound.lowerdatums()).chain(bound.upperdatums());
-    none(!datums.into_iter().all(|datum| runs_nothing(datum, context.catalog)))?;
+    let mut datums = bound.listdatums().iter().chain(bound.lowerdatums()).chain(bound.upperdatums());
+    datums.try_for_each(|datum| computed.add(datum, context.catalog))?;
     for parent in table.inh_relations() {
         let Node::RangeVar(parent) = parent else { return None };
         walk::scan_all(&name(parent), context, facts);
@@ -219,14 +237,14 @@ fn is_foreign_key(constraint: Node<'_>) -> bool {
     matches!(constraint, Node::Constraint(it) if it.contype == ConstrType::CONSTR_FOREIGN)
 }
 
-/// A column whose constraints run no code.
-fn new_column(column: &ColumnDef, catalog: &Catalog) -> Option<()> {
+/// A column whose constraints run no code but what is counted.
+fn new_column(column: &ColumnDef, computed: &mut Expressions, catalog: &Catalog) -> Option<()> {
     none(!matches!(column.raw_default(), Node::None))?;
     column.constraints().iter().try_for_each(|it| match it {
         Node::Constraint(it) if it.contype == ConstrType::CONSTR_GENERATED => {
-            none(!runs_nothing(it.raw_expr(), catalog))
+            computed.store(it.raw_expr(), catalog)
         }
-        Node::Constraint(it) => constraint_of_new(it, catalog),
+        Node::Constraint(it) => constraint_of_new(it, computed, catalog),
         _ => None,
     })
 }
@@ -248,14 +266,14 @@ fn has_expression(element: Node<'_>) -> bool {
     }
 }
 
-/// A column of one of the server's types, whose constraints run no code.
-fn plain_column(column: &ColumnDef, catalog: &Catalog) -> Option<()> {
+/// A column of one of the server's types, whose constraints run no code but what is counted.
+fn plain_column(column: &ColumnDef, computed: &mut Expressions, catalog: &Catalog) -> Option<()> {
     if let Some(of) = column.type_name() {
         none(!is_plain_type(of, catalog) && !is_serial(of))?;
     }
     none(!matches!(column.raw_default(), Node::None))?;
     column.constraints().iter().try_for_each(|it| match it {
-        Node::Constraint(it) => constraint_of_new(it, catalog),
+        Node::Constraint(it) => constraint_of_new(it, computed, catalog),
         _ => None,
     })
 }
@@ -277,7 +295,7 @@ fn type_name(of: &TypeName) -> Option<&str> {
     of.names().iter().filter_map(|it| it.sval()).next_back()
 }
 
-fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
+pub(super) fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
     let names: Vec<&str> = of.names().iter().filter_map(|it| it.sval()).collect();
     match names.as_slice() {
         ["pg_catalog", name] => builtin::builtin_type(name),
@@ -287,11 +305,10 @@ fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
 }
 
 /// A constraint on what is empty: nothing is checked now; what it does later the catalog tells.
-fn constraint_of_new(constraint: &Constraint, catalog: &Catalog) -> Option<()> {
+fn constraint_of_new(constraint: &Constraint, computed: &mut Expressions, catalog: &Catalog) -> Option<()> {
     match constraint.contype {
-        ConstrType::CONSTR_DEFAULT | ConstrType::CONSTR_CHECK => {
-            none(!runs_nothing(constraint.raw_expr(), catalog))
-        }
+        ConstrType::CONSTR_DEFAULT => computed.store(constraint.raw_expr(), catalog),
+        ConstrType::CONSTR_CHECK => computed.add(constraint.raw_expr(), catalog),
         ConstrType::CONSTR_NULL
         | ConstrType::CONSTR_NOTNULL
         | ConstrType::CONSTR_PRIMARY
@@ -307,66 +324,19 @@ fn constraint_of_new(constraint: &Constraint, catalog: &Catalog) -> Option<()> {
     }
 }
 
-/// Whether an expression calls nothing but what the grammar itself brings and the server's pure functions.
-fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
-    let is_harmless = |name: &String| catalog.is_pure_function(name) || builtin::harmless_writer(name);
-    let plain = |node: Node<'_>| match node {
-        Node::FuncCall(it) => match names(it.funcname()).unwrap_or_default().as_slice() {
-            [name] if catalog.is_user_type(name) => false,
-            [name] if catalog.is_user_function(name) => {
-                catalog.only_computes(None, name) && (is_harmless(name) || !catalog.is_server_function(name))
-            }
-            [name] => is_harmless(name),
-            [schema, name] if schema == "pg_catalog" => is_harmless(name),
-            [schema, name] => !catalog.is_user_type(name) && catalog.only_computes(Some(schema), name),
-            _ => false,
-        },
-        Node::TypeName(it) => is_plain_type(it, catalog),
-        Node::A_Expr(it) => names(it.name())
-            .is_some_and(|name| name.len() == 1 && !name.iter().any(|it| catalog.is_user_operator(it))),
-        Node::A_Const(_)
-        | Node::ColumnRef(_)
-        | Node::BoolExpr(_)
-        | Node::NullTest(_)
-        | Node::BooleanTest(_)
-        | Node::TypeCast(_)
-        | Node::SQLValueFunction(_)
-        | Node::CoalesceExpr(_)
-        | Node::CollateClause(_)
-        | Node::A_ArrayExpr(_)
-        | Node::CaseExpr(_)
-        | Node::NodeList(_)
-        | Node::String(_)
-        | Node::Integer(_) => true,
-        _ => false,
-    };
-    let is_literal = matches!(expression, Node::A_Const(_));
-    (is_literal || catalog.user_casts() != UserCasts::Implicit) && grammar::all(expression, plain)
-}
-
-/// Names of the columns that an expression refers to.
-fn columns_of(expression: Node<'_>) -> Option<Vec<String>> {
-    let mut columns = Some(Vec::new());
-    grammar::all(expression, |node| {
-        if let Node::ColumnRef(it) = node {
-            let column = it.fields().iter().next_back().and_then(|it| it.as_str().map(str::to_owned));
-            match (&mut columns, column) {
-                (Some(columns), Some(column)) => columns.push(column),
-                _ => columns = None,
-            }
-        }
-        true
-    });
-    columns
-}
-
 /// One action of ALTER TABLE (documentation of ALTER TABLE). Of those that scan, what they scan counts: they fail
 /// by what they find, and say so with values.
-fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+fn alter(
+    table: &[String],
+    command: &AlterTableCmd,
+    computed: &mut Expressions,
+    context: Context<'_>,
+    facts: &mut Facts,
+) -> Option<()> {
     let catalog = context.catalog;
     match command.subtype {
         AlterTableType::AT_AddColumn => match command.def() {
-            Node::ColumnDef(it) => add_column(table, it, context, facts),
+            Node::ColumnDef(it) => add_column(table, it, computed, context, facts),
             _ => None,
         },
         AlterTableType::AT_ColumnDefault if matches!(command.def(), Node::None) => Some(()),
@@ -374,7 +344,7 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
             if routine::quotes(command.def()) {
                 walk::reads_literals(table, context, facts);
             }
-            none(!runs_nothing(command.def(), catalog))
+            computed.add(command.def(), catalog)
         }
         AlterTableType::AT_SetNotNull => {
             walk::scan(table, &[command.name()?.to_owned()], catalog, context.session, facts);
@@ -382,18 +352,19 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
         }
         AlterTableType::AT_AlterColumnType => {
             let Node::ColumnDef(it) = command.def() else { return None };
-            none(
-                !is_plain_type(it.type_name()?, catalog) || !runs_nothing_or_none(it.raw_default(), catalog),
-            )?;
-            let read = columns_of(it.raw_default())?;
+            none(!is_plain_type(it.type_name()?, catalog))?;
+            computed.store(it.raw_default(), catalog)?;
+            computed.converts_stored();
+            let read = columns(it.raw_default())?;
             walk::converts(table, command.name()?, &read, context, facts);
             Some(())
         }
         AlterTableType::AT_AddConstraint => match command.def() {
-            Node::Constraint(it) => add_constraint(table, it, context, facts),
+            Node::Constraint(it) => add_constraint(table, it, computed, context, facts),
             _ => None,
         },
         AlterTableType::AT_ValidateConstraint => {
+            computed.converts();
             walk::validates(table, context, facts);
             Some(())
         }
@@ -422,9 +393,15 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
 
 /// ADD COLUMN: its constraints are checked for the rows there are, by the value that they all get. A column's own
 /// CHECK may name others, and REFERENCES tells whether that value is among the keys referred to.
-fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+fn add_column(
+    table: &[String],
+    column: &ColumnDef,
+    computed: &mut Expressions,
+    context: Context<'_>,
+    facts: &mut Facts,
+) -> Option<()> {
     let Context { catalog, session, .. } = context;
-    new_column(column, catalog)?;
+    new_column(column, computed, catalog)?;
     // Others may have checks that are run for the rows there are.
     let of = column.type_name()?;
     none(!is_known_type(of, catalog))?;
@@ -434,14 +411,14 @@ fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts:
         let Node::Constraint(constraint) = constraint else { return None };
         match constraint.contype {
             ConstrType::CONSTR_CHECK => {
-                let mut read = columns_of(constraint.raw_expr())?;
+                let mut read = columns(constraint.raw_expr())?;
                 read.retain(|name| Some(name.as_str()) != column.colname());
                 walk::scan(table, &read, catalog, session, facts);
             }
             ConstrType::CONSTR_GENERATED => {
-                walk::scan(table, &columns_of(constraint.raw_expr())?, catalog, session, facts);
+                walk::scan(table, &columns(constraint.raw_expr())?, catalog, session, facts);
             }
-            ConstrType::CONSTR_FOREIGN => referred(constraint, context, facts)?,
+            ConstrType::CONSTR_FOREIGN => referred(constraint, computed, context, facts)?,
             _ => {}
         }
     }
@@ -456,14 +433,11 @@ fn is_view_option(command: &AlterTableCmd) -> bool {
     })
 }
 
-fn runs_nothing_or_none(expression: Node<'_>, catalog: &Catalog) -> bool {
-    matches!(expression, Node::None) || runs_nothing(expression, catalog)
-}
-
 /// ADD CONSTRAINT on a table that may have rows.
 fn add_constraint(
     table: &[String],
     constraint: &Constraint,
+    computed: &mut Expressions,
     context: Context<'_>,
     facts: &mut Facts,
 ) -> Option<()> {
@@ -472,20 +446,27 @@ fn add_constraint(
         ConstrType::CONSTR_UNIQUE | ConstrType::CONSTR_PRIMARY if constraint.indexname().is_none() => {
             walk::scan(table, &names(constraint.keys())?, catalog, session, facts);
         }
-        ConstrType::CONSTR_CHECK if runs_nothing(constraint.raw_expr(), catalog) => {
-            walk::scan(table, &columns_of(constraint.raw_expr())?, catalog, session, facts);
+        ConstrType::CONSTR_CHECK => {
+            computed.add(constraint.raw_expr(), catalog)?;
+            walk::scan(table, &columns(constraint.raw_expr())?, catalog, session, facts);
         }
         ConstrType::CONSTR_FOREIGN => {
             walk::scan(table, &names(constraint.fk_attrs())?, catalog, session, facts);
-            referred(constraint, context, facts)?;
+            referred(constraint, computed, context, facts)?;
         }
         _ => return None,
     }
     Some(())
 }
 
-/// The columns that a foreign key refers to: values are looked for there.
-fn referred(key: &Constraint, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+/// The columns that a foreign key refers to: values are looked for there, of their types.
+fn referred(
+    key: &Constraint,
+    computed: &mut Expressions,
+    context: Context<'_>,
+    facts: &mut Facts,
+) -> Option<()> {
+    computed.converts();
     let theirs = name(key.pktable()?);
     if key.pk_attrs().is_empty() {
         walk::refers(&theirs, context, facts);
@@ -496,7 +477,12 @@ fn referred(key: &Constraint, context: Context<'_>, facts: &mut Facts) -> Option
 }
 
 /// CREATE INDEX reads its columns; a unique one tells by failing which values are there twice.
-fn index(index: &IndexStmt, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+fn index(
+    index: &IndexStmt,
+    computed: &mut Expressions,
+    context: Context<'_>,
+    facts: &mut Facts,
+) -> Option<()> {
     let Context { catalog, session, .. } = context;
     let mut read = Vec::new();
     for element in index.index_params() {
@@ -504,8 +490,8 @@ fn index(index: &IndexStmt, context: Context<'_>, facts: &mut Facts) -> Option<(
         match (element.name(), element.expr()) {
             (Some(column), _) => read.push(column.to_owned()),
             (None, expression) => {
-                none(!runs_nothing(expression, catalog))?;
-                read.extend(columns_of(expression)?);
+                computed.add(expression, catalog)?;
+                read.extend(columns(expression)?);
             }
         }
     }
@@ -513,8 +499,8 @@ fn index(index: &IndexStmt, context: Context<'_>, facts: &mut Facts) -> Option<(
         let Node::IndexElem(element) = element else { return None };
         read.push(element.name()?.to_owned());
     }
-    none(!runs_nothing_or_none(index.where_clause(), catalog))?;
-    read.extend(columns_of(index.where_clause())?);
+    computed.add(index.where_clause(), catalog)?;
+    read.extend(columns(index.where_clause())?);
     let relation = name(index.relation()?);
     walk::scan(&relation, &read, catalog, session, facts);
     let plain = matches!(index.where_clause(), Node::None)

@@ -7,6 +7,7 @@ mod copy;
 mod create;
 mod cursor;
 mod ddl;
+mod expression;
 mod rename;
 mod routine;
 mod setting;

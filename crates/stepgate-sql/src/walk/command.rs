@@ -26,6 +26,24 @@ pub(crate) fn copy(
     walker.finish(facts);
 }
 
+/// Adds what runs, as in a query, where a command has expressions or converts values: operators and casts that nobody writes
+/// out, and casts that are written. `stored`: the table in which it puts what comes of that.
+pub(crate) fn computes(casts: bool, stored: Option<&[String]>, context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.budget = context.budget.clone();
+    walker.runs_implied(&context.catalog.implied_operators());
+    if casts {
+        walker.runs_casts();
+    }
+    if walker.called.is_empty() && walker.reasons.is_empty() {
+        return;
+    }
+    if let Some(table) = stored.and_then(|name| walker.lookup(name)) {
+        walker.flows.entry(table).or_default();
+    }
+    walker.finish(facts);
+}
+
 /// Adds what it means that a command such as CREATE INDEX scans these columns of a relation: nothing is shown, but
 /// it may fail by what it finds, and say so with the values.
 pub(crate) fn scan(
@@ -67,7 +85,8 @@ pub(crate) fn scan_all(name: &[String], context: Context<'_>, facts: &mut Facts)
     walker.finish(facts);
 }
 
-/// Adds what ALTER COLUMN TYPE does: it scans the column and those that USING names, and stores these in it.
+/// Adds what ALTER COLUMN TYPE does: it scans the column and those that USING names, and stores these in it. Expressions
+/// that are stored are read anew.
 pub(crate) fn converts(
     table: &[String],
     column: &str,
@@ -86,6 +105,9 @@ pub(crate) fn converts(
         walker.flow((index, to), from);
         // Its constraints and keys are checked anew.
         walker.failures(index, &[to], &[], &Probes::default());
+        for member in std::iter::once(index).chain(relation.children.iter().copied()) {
+            walker.reads_anew(member);
+        }
     }
     walker.finish(facts);
 }
@@ -145,6 +167,20 @@ pub(crate) fn computes_anew(
 }
 
 impl Walker<'_> {
+    /// Expressions of its indexes, checks and statistics are printed and parsed again, by the search path that is in force:
+    /// given a value of another type, what they name may be somebody's own.
+    fn reads_anew(&mut self, index: RelationIndex) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return };
+        for name in &relation.reread.functions {
+            self.called_anew(name);
+        }
+        self.runs_implied(&relation.reread.operators.iter().map(|name| &**name).collect());
+        if relation.reread.casts {
+            self.runs_casts();
+        }
+    }
+
     /// Its indexes are built anew: what kept one from being valid may do so again, and be shown.
     fn builds_anew(&mut self, index: RelationIndex) {
         let relation = self.relation(Some(index)).filter(|relation| !relation.invalid.is_empty());

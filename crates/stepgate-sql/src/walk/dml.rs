@@ -449,6 +449,8 @@ impl Walker<'_> {
         if !out {
             self.writes = true;
             self.written(index, trigger::INSERT);
+            // Of foreign keys.
+            self.runs_implied(&catalog.implied_operators());
             let named: Vec<_> = columns.unwrap_or_default().iter().map(|name| vec![name.clone()]).collect();
             return self.inserts(index, &named, &Probes::default());
         }

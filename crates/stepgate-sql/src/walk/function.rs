@@ -163,6 +163,11 @@ impl Walker<'_> {
         may_be
     }
 
+    /// Accounts for what a call that meant another function, or the server's, may mean by now, by that name alone.
+    pub(super) fn called_anew(&mut self, name: &str) {
+        self.call_of_user(name);
+    }
+
     /// `t('x')` may be a cast to a type of that name, though there are functions of it (parse_func.c, `func_get_detail`).
     fn call_as_cast(&mut self, schema: Option<&str>, name: &str) {
         if self.may_be_type_of_user(schema, name) {

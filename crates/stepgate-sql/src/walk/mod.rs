@@ -51,7 +51,8 @@ use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::command::{
-    Anew, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all, validates,
+    Anew, computes, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all,
+    validates,
 };
 pub use self::large::large_objects;
 pub(crate) use self::trigger::{Row, close};

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::format_push_string, reason = "a test")]
 
 mod calls;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod computed;
