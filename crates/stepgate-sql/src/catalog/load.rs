@@ -13,7 +13,8 @@ use crate::builtin;
 use crate::encoding::ClientEncoding;
 
 use super::{
-    Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, columns, view,
+    Catalog, ColumnRef, Definition, OWN_EVENT_TRIGGERS, Relation, RelationIndex, RelationKind, Rows, code,
+    columns, view,
 };
 
 /// The answers do not fit [`super::CATALOG_QUERIES`]: a mistake of the loader or an unsupported server.
@@ -359,8 +360,9 @@ impl Loader {
     }
 
     fn event_triggers(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        for row in answers.rows::<1>("event_triggers")? {
-            let [name] = row?;
+        for row in answers.rows::<2>("event_triggers")? {
+            let [name, has_code] = row?;
+            self.catalog.code_on_ddl |= truth(has_code) && !OWN_EVENT_TRIGGERS.contains(&name);
             self.catalog.event_triggers.insert(name.to_owned());
         }
         self.catalog.runs_late = answers.rows::<1>("late_code")?.next().is_some();

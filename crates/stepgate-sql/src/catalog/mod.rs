@@ -51,8 +51,8 @@ const MAX_SHOWN: usize = 128;
 const IMPLIED_OPERATORS: [&str; 12] =
     ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~", "!~"];
 
-/// The event trigger that tells the gate of DDL, and does nothing else.
-const OWN_EVENT_TRIGGER: &str = "stepgate_ddl";
+/// The event triggers that tell the gate of DDL, and do nothing else (`docs/ddl-notify.sql`).
+const OWN_EVENT_TRIGGERS: [&str; 2] = ["stepgate_ddl", "stepgate_drop"];
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
 #[derive(Debug, Default, Clone)]
@@ -87,6 +87,8 @@ pub struct Catalog {
     user_casts: UserCasts,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
+    /// Some of them, beside the gate's own, run code that is not known.
+    code_on_ddl: bool,
     /// Somebody's code may run as late as COMMIT.
     runs_late: bool,
     /// Code that runs outside of any session, and what it may find by names, once that was asked.
@@ -156,9 +158,14 @@ impl Catalog {
         &self.identity
     }
 
-    /// Whether event triggers run with DDL, besides the one that tells the gate of it (`docs/ddl-notify.sql`).
+    /// Whether event triggers run with DDL, besides those that tell the gate of it.
     pub(crate) fn runs_on_ddl(&self) -> bool {
-        self.event_triggers.iter().any(|name| name != OWN_EVENT_TRIGGER)
+        self.event_triggers.iter().any(|name| !OWN_EVENT_TRIGGERS.contains(&name.as_str()))
+    }
+
+    /// Whether one of them runs code that is not known: any that is not in C, which only a superuser makes.
+    pub(crate) const fn runs_code_on_ddl(&self) -> bool {
+        self.code_on_ddl
     }
 
     /// Whether there is code that a snapshot before has not: of a function that can be read, or of a trigger.

@@ -681,8 +681,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
+        // With whether its function is of another language than C: what that runs with DDL is not known. (Those of LOGIN run
+        // with no statement.)
         name: "event_triggers",
-        sql: "select evtname::text from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A')",
+        sql: "select e.evtname::text, (e.evtevent <> 'login' and l.lanname not in ('c', 'internal'))::text \
+              from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc p on p.oid = e.evtfoid \
+              join pg_catalog.pg_language l on l.oid = p.prolang where e.evtenabled in ('O', 'A')",
     },
     CatalogQuery {
         // Code of somebody's own that may run as late as COMMIT: by deferrable triggers, and by deferrable constraints

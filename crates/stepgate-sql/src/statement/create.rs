@@ -8,7 +8,7 @@ use stepgate_types::{Certainty, Estimator, Kind, RelationName, Use};
 
 use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::effect::Created;
-use crate::facts::{Facts, Sink, SinkKind};
+use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
 use crate::grammar;
 use crate::lexer::{Token, TokenKind};
 use crate::taint::{Flow, TEMPORARY, remembered};
@@ -44,16 +44,17 @@ pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fac
     if let Some(created) = &mut facts.effect.creates {
         created.view &= !options.contains(&["materialized"]);
     }
-    done(facts);
+    done(context, facts);
 }
 
 /// DROP, ALTER, REFRESH, COMMENT.
 pub(super) fn other(context: Context<'_>, facts: &mut Facts) {
     ddl::command(context, facts);
-    done(facts);
+    done(context, facts);
 }
 
-fn done(facts: &mut Facts) {
+fn done(context: Context<'_>, facts: &mut Facts) {
+    fires(context, facts);
     facts.kind = Kind::Ddl;
     facts.read_only = false;
     facts.effect.catalog = true;
@@ -62,6 +63,13 @@ fn done(facts: &mut Facts) {
     // What is stored elsewhere counts as what is read: its maker can read it back.
     if facts.sinks.is_empty() && facts.certainty != Certainty::Unknown {
         (facts.estimate, facts.estimated_by) = (Some(0), Estimator::Catalog);
+    }
+}
+
+/// DDL fires event triggers, whatever it is and whatever they are for.
+pub(super) fn fires(context: Context<'_>, facts: &mut Facts) {
+    if context.executes && context.catalog.runs_code_on_ddl() {
+        facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
     }
 }
 

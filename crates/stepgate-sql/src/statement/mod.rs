@@ -218,6 +218,10 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
                 || words.contains(&["database"])
                 || words.contains(&["system"])
                 || !names_table(context.node);
+            // From PostgreSQL 17 on, it fires event triggers.
+            if words.word(0) == Some("reindex") {
+                create::fires(context, facts);
+            }
             if names_code || (means_more && context.catalog.any_code(runs)) {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
             }
@@ -285,6 +289,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
                 let temporary = into.relpersistence == b't'.cast_signed();
                 let made = Made { name: grammar::name(into), temporary, view: false, renamed: Vec::new() };
                 create::made(made, &result, context, facts);
+                create::fires(context, facts);
             }
             Some(result)
         }

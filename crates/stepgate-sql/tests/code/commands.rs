@@ -318,3 +318,46 @@ fn a_table_that_the_transaction_has_made_has_its_expressions_read_anew_too() {
         &catalog,
     );
 }
+
+#[test]
+fn ddl_runs_event_triggers_unless_they_are_in_c_or_the_gates_own() {
+    let cluster = shop("");
+    let ours = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ddl-notify.sql");
+    cluster.load_file("shop", &ours).expect("the gate's own");
+    let ddl = [
+        ("create table new (a int)", "?"),
+        ("create table new as select id from plain", "?"),
+        ("select id into new from plain", "?"),
+        ("create view new as select id from plain", "?"),
+        ("alter table plain add column m int", "?"),
+        ("alter table plain rename to other", "?"),
+        ("create function f() returns int language sql as 'select 1'", "?"),
+        ("comment on table plain is 'x'", "?"),
+        ("drop table plain", "?"),
+    ];
+    check(&ddl.map(|(sql, _)| (sql, "")), &snapshot(&cluster, "shop"));
+    cluster
+        .load(
+            "shop",
+            "create function tells() returns event_trigger language plpgsql as
+               'begin raise notice ''%'', (select max(secret) from public.people); end';
+             create event trigger tells on ddl_command_end execute function tells()",
+        )
+        .expect("an event trigger");
+    for (sql, _) in ddl {
+        let error = error(&cluster, &format!("begin; {sql}; rollback"));
+        assert!(error.contains("AAA") || sql.starts_with("drop"), "{sql}: {error}");
+    }
+    let catalog = snapshot(&cluster, "shop");
+    check(&ddl, &catalog);
+    let free = [
+        "insert into plain values (2, 1, 'x')",
+        "truncate plain",
+        "vacuum plain",
+        "analyze plain",
+        "select id from plain",
+    ];
+    check(&free.map(|sql| (sql, "")), &catalog);
+    cluster.load("shop", "alter event trigger tells disable").expect("DDL");
+    check(&ddl.map(|(sql, _)| (sql, "")), &snapshot(&cluster, "shop"));
+}
