@@ -204,6 +204,10 @@ pub struct Scope {
 pub struct Held {
     /// The exact SQL bytes.
     pub sql: Vec<u8>,
+    /// The texts that it goes on with by their names (EXECUTE, FETCH), as they were sent when they were given those: part of
+    /// what runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<Vec<u8>>,
     /// Bind values as they came, `None` is NULL.
     pub parameters: Vec<Option<Vec<u8>>>,
     /// Format codes of the values, one for each: 0 text, 1 binary.
@@ -250,6 +254,7 @@ impl Held {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let values = self.parameters.iter().map(|value| 32 + value.as_ref().map_or(0, Vec::len));
+        let values = values.chain(self.behind.iter().map(|text| 32 + text.len()));
         values.fold(self.sql.len(), usize::saturating_add)
     }
 }
@@ -258,7 +263,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         use zeroize::Zeroize;
         self.sql.zeroize();
-        for value in self.parameters.iter_mut().flatten() {
+        for value in self.parameters.iter_mut().flatten().chain(&mut self.behind) {
             value.zeroize();
         }
     }

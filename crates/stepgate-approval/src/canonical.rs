@@ -20,11 +20,13 @@ const BLOCK: usize = 64;
 /// SHA-256 of the canonical request.
 pub type Canonical = [u8; 32];
 
-/// One random 256-bit salt for the SQL and for each bind value. Lives as long as the held bytes, and is
+/// One random 256-bit salt for the SQL, for each text behind it and for each bind value. Lives as long as the held bytes, and is
 /// wiped with them.
 #[derive(Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
 pub struct Salts {
     sql: [u8; SALT],
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    behind: Vec<[u8; SALT]>,
     parameters: Vec<[u8; SALT]>,
 }
 
@@ -34,9 +36,11 @@ impl Salts {
     /// # Errors
     /// The source of randomness failed: the statement cannot be asked for.
     pub fn generate(held: &Held, entropy: &dyn Entropy) -> std::io::Result<Self> {
-        let mut salts = Self { sql: [0; SALT], parameters: vec![[0; SALT]; held.parameters.len()] };
+        let some = |count| vec![[0; SALT]; count];
+        let (behind, parameters) = (some(held.behind.len()), some(held.parameters.len()));
+        let mut salts = Self { sql: [0; SALT], behind, parameters };
         entropy.fill(&mut salts.sql)?;
-        salts.parameters.iter_mut().try_for_each(|salt| entropy.fill(salt))?;
+        salts.behind.iter_mut().chain(&mut salts.parameters).try_for_each(|salt| entropy.fill(salt))?;
         Ok(salts)
     }
 }
@@ -56,9 +60,9 @@ pub struct WrongSalts;
 /// anything have different hashes, since every field is preceded by its length.
 ///
 /// # Errors
-/// [`WrongSalts`]: the number of salts is not that of the bind values.
+/// [`WrongSalts`]: the number of salts is not that of the bind values, or of the texts behind.
 pub fn canonical(ask: &Ask, held: &Held, salts: &Salts) -> Result<Canonical, WrongSalts> {
-    if salts.parameters.len() != held.parameters.len() {
+    if salts.parameters.len() != held.parameters.len() || salts.behind.len() != held.behind.len() {
         return Err(WrongSalts);
     }
     let mut encoder = Encoder::new();
@@ -85,6 +89,14 @@ fn what_runs(encoder: &mut Encoder, held: &Held, salts: &Salts) {
     encoder.texts(held.dialect.path.iter().flatten().map(String::as_str).collect::<Vec<_>>().into_iter());
     encoder.texts(held.dialect.times.iter().map(String::as_str));
     encoder.texts(held.dialect.definitions.iter().map(String::as_str));
+    // Only where there is one: what goes on with nothing has the hash that it had. The next field, an id, is shorter.
+    if !held.behind.is_empty() {
+        encoder.text("behind");
+        encoder.count(held.behind.len());
+        for (text, salt) in held.behind.iter().zip(&salts.behind) {
+            encoder.field(&commitment(salt, Some(text)));
+        }
+    }
 }
 
 fn who_asks(encoder: &mut Encoder, ask: &Ask) {
@@ -249,7 +261,9 @@ mod tests {
 
     #[test]
     fn approving_one_statement_and_running_another_is_defeated() {
-        let alter: [fn(&mut Held); 13] = [
+        let alter: [fn(&mut Held); 15] = [
+            |held| held.behind = vec![b"prepare p as select 1".to_vec()],
+            |held| held.behind = vec![Vec::new()],
             |held| held.sql.push(b' '),
             |held| held.sql = b"select * from payments".to_vec(),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
@@ -366,6 +380,25 @@ mod tests {
         let mut other = held();
         other.parameters.push(None);
         assert_eq!(canonical(&step_up(), &other, &salts(&held())), Err(WrongSalts));
+        let mut other = held();
+        other.behind.push(b"prepare p as select 1".to_vec());
+        assert_eq!(canonical(&step_up(), &other, &salts(&held())), Err(WrongSalts));
+    }
+
+    #[test]
+    fn an_execute_of_one_statement_is_not_an_execute_of_another() {
+        let executing = |texts: &[&str]| {
+            let mut held = held();
+            held.behind = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+            canonical(&step_up(), &held, &salts(&held)).unwrap()
+        };
+        let all = [
+            executing(&[]),
+            executing(&["prepare p as select 1"]),
+            executing(&["prepare p as select 2"]),
+            executing(&["prepare p as ", "select 1"]),
+        ];
+        assert_eq!(BTreeSet::from(all).len(), all.len());
     }
 
     #[test]

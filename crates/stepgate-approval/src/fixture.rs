@@ -84,6 +84,7 @@ pub(crate) fn four_eyes() -> Ask {
 pub(crate) fn held() -> Held {
     Held {
         sql: b"select * from customers where id = $1 and name = $2 limit 5".to_vec(),
+        behind: Vec::new(),
         parameters: vec![Some(b"3".to_vec()), None],
         formats: vec![0, 0],
         types: vec![23, 25],

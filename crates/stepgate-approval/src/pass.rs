@@ -139,11 +139,12 @@ impl std::fmt::Debug for Pass {
 pub fn pass_input(person: &PersonName, db_user: &str, database: &str, held: &Held) -> Zeroizing<Vec<u8>> {
     // Never grown, so that no copy of a value is left behind in memory.
     let values: usize = held.parameters.iter().map(|value| 9 + value.as_ref().map_or(0, Vec::len)).sum();
+    let behind: usize = held.behind.iter().map(|text| 16 + text.len()).sum();
     let names = person.as_str().len() + db_user.len() + database.len();
     let path: usize = held.dialect.path.iter().flatten().map(|schema| 8 + schema.len()).sum();
     let rest: usize =
         held.dialect.times.iter().chain(&held.dialect.definitions).map(|text| 8 + text.len()).sum();
-    let lists = 2 * held.formats.len() + 4 * held.types.len() + path + rest;
+    let lists = 2 * held.formats.len() + 4 * held.types.len() + path + rest + behind;
     let mut input = Zeroizing::new(Vec::with_capacity(names + held.sql.len() + values + lists + 64));
     for text in [person.as_str(), db_user, database] {
         push(&mut input, text.as_bytes());
@@ -167,6 +168,11 @@ pub fn pass_input(person: &PersonName, db_user: &str, database: &str, held: &Hel
     push_count(&mut input, path.iter().flatten().count());
     for text in path.iter().flatten().chain(times).chain(definitions) {
         push(&mut input, text.as_bytes());
+    }
+    // Only where there is one: what goes on with nothing has the key that it had.
+    for text in &held.behind {
+        push(&mut input, b"behind");
+        push(&mut input, text);
     }
     input
 }
@@ -268,7 +274,9 @@ mod tests {
     #[test]
     fn another_statement_value_or_reading_of_it_has_another_input() {
         let input = |held: &Held| pass_input(&person("dana"), "analyst", "shop", held);
-        let alter: [fn(&mut Held); 16] = [
+        let alter: [fn(&mut Held); 18] = [
+            |held| held.behind = vec![b"prepare p as select 1".to_vec()],
+            |held| held.behind = vec![b"prepare p as select 2".to_vec()],
             |held| held.sql.push(b' '),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
             |held| held.parameters = vec![Some(b"3".to_vec()), Some(Vec::new())],

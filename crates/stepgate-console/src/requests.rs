@@ -135,6 +135,7 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "comments": shown.comments,
         "canonical_sha256": shown.canonical_sha256,
         "sql": page_json(&shown.sql),
+        "behind": shown.behind.iter().map(page_json).collect::<Vec<_>>(),
         "parameters": parameters,
         "parameters_total": shown.parameters_total,
         "truncated": shown.truncated,
@@ -157,6 +158,16 @@ pub(crate) async fn more_sql(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     more(&api, &caller, &id, query, Part::Sql)
+}
+
+pub(crate) async fn more_behind(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path((id, number)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let number = number.parse().map_err(|_| Problem::not_found())?;
+    more(&api, &caller, &id, query, Part::Behind(number))
 }
 
 pub(crate) async fn more_parameter(

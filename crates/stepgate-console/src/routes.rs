@@ -56,6 +56,7 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests", asks::open),
         get("/api/v1/requests/{id}", requests::show),
         get("/api/v1/requests/{id}/sql", requests::more_sql),
+        get("/api/v1/requests/{id}/behind/{number}", requests::more_behind),
         get("/api/v1/requests/{id}/parameters/{number}", requests::more_parameter),
         get("/api/v1/requests/{id}/methods", requests::methods),
         post("/api/v1/requests/{id}/challenge", requests::challenge),

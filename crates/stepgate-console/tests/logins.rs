@@ -329,7 +329,7 @@ async fn where_it_is_asked_for_a_password_alone_shows_nothing_of_what_others_sta
     let (own, others) = (world.step_up().await.request, world.approval().await.request);
     let (thief, browser) = (world.login("omar").await, world.browser("omar").await);
     let path = format!("/api/v1/requests/{others}");
-    for part in ["", "/sql?offset=0", "/parameters/0?offset=0"] {
+    for part in ["", "/sql?offset=0", "/behind/0?offset=0", "/parameters/0?offset=0"] {
         let refused = world.get(&format!("{path}{part}"), &thief).await;
         assert_eq!((refused.status, refused.error().as_str()), (403, "login_proves_too_little"), "{part}");
         assert!(!refused.body.contains("078-05-1120"), "{}", refused.body);

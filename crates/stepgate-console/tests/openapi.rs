@@ -41,9 +41,10 @@ const WITH_A_PROVIDER: [(&str, u16); 6] = [
 ];
 
 /// What takes `console.proven_readers`: `logins.rs` has it, and holds its answers against the document as well.
-const WITH_PROVEN_READERS: [(&str, u16); 3] = [
+const WITH_PROVEN_READERS: [(&str, u16); 4] = [
     ("/api/v1/requests/{id}", 403),
     ("/api/v1/requests/{id}/sql", 403),
+    ("/api/v1/requests/{id}/behind/{number}", 403),
     ("/api/v1/requests/{id}/parameters/{number}", 403),
 ];
 
@@ -143,7 +144,7 @@ async fn answered(world: &World) {
     assert_eq!(world.get("/api/v1/requests?state=all", &dana).await.status, 200);
     let own_path = format!("/api/v1/requests/{}", own.request);
     let path = format!("/api/v1/requests/{}", others.request);
-    for more in ["", "/sql?offset=3", "/parameters/0", "/parameters/1"] {
+    for more in ["", "/sql?offset=3", "/behind/0", "/parameters/0", "/parameters/1"] {
         assert_eq!(world.get(&format!("{path}{more}"), &omar).await.status, 200, "{more}");
     }
     for (path, token) in [(&own_path, &dana), (&path, &omar)] {
@@ -223,7 +224,7 @@ async fn ended(world: &World) {
     };
     for (path, token) in [(of("cancelled"), &dana), (of("denied"), &omar)] {
         assert_eq!(world.get(&path, token).await.status, 200);
-        for more in ["/sql", "/parameters/0", "/methods"] {
+        for more in ["/sql", "/behind/0", "/parameters/0", "/methods"] {
             assert_eq!(world.get(&format!("{path}{more}"), token).await.error(), "ended", "{more}");
         }
         for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment", "challenge"] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use stepgate_record::Outcome;
 use stepgate_types::Strength;
 use world::browser::between;
-use world::{World, name};
+use world::{PREPARED, World, name};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_a_notice_says_the_same_for_every_id_to_who_is_not_logged_in() {
@@ -24,6 +24,25 @@ async fn the_page_of_a_notice_says_the_same_for_every_id_to_who_is_not_logged_in
     let hostile = world.get("/r/%3Cscript%3Ealert(1)%3C/script%3E", "").await;
     assert!(!hostile.body.contains("alert"), "{}", hostile.body);
     assert_eq!(world.get("/r/%3Cscript%3E", "").await.body.matches("stepgate verify REQUEST").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_executed_by_its_name_is_on_the_page_and_in_the_api_apart_from_the_statement() {
+    let world = World::new().await;
+    let waiting = world.ask_for(false, "execute p /* what it runs by name: select 1 */", Strength::Standard);
+    let path = format!("/r/{}", waiting.await.request);
+    let omar = world.browser("omar").await;
+    let page = omar.get(&world, &path).await;
+    let shown = between(&page.body, "<h2 id=\"behind\">", "</pre>").unwrap();
+    assert!(shown.contains(PREPARED), "{}", page.body);
+    let part = omar.get(&world, &format!("{path}?part=behind0&offset=8")).await;
+    assert!(part.body.contains(&PREPARED[8..]) && !part.body.contains(PREPARED), "{}", part.body);
+    let token = world.login("omar").await;
+    let path = path.replace("/r/", "/api/v1/requests/");
+    let shown = world.get(&path, &token).await.json();
+    assert_eq!(shown["behind"][0]["text"], serde_json::json!(PREPARED));
+    let more = world.get(&format!("{path}/behind/0?offset=8"), &token).await.json();
+    assert_eq!(more["text"], serde_json::json!(PREPARED[8..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,9 +184,11 @@ impl Session {
 
     fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
         match self.portal(portal) {
-            Portal::Opened { at, .. } if at.rules != self.rules => self.execute_unseen(frame),
+            Portal::Opened { at, .. } if at.rules != self.rules => self.execute_unseen(frame, portal),
             Portal::Opened { traces, at, .. } if self.waits_for_path(&traces, at) => {}
-            Portal::Opened { traces, at, .. } if self.shows_more(&traces, at) => self.execute_unseen(frame),
+            Portal::Opened { traces, at, .. } if self.shows_more(&traces, at) => {
+                self.execute_unseen(frame, portal)
+            }
             Portal::Opened { number, traces, at } => {
                 if traces.may_rename() {
                     self.names_sent = self.names_sent.saturating_add(1);
@@ -218,14 +220,16 @@ impl Session {
             }
             Portal::Wait => self.gate = Gate::Settling,
             Portal::Opaque if self.must_look_for(Target::Portal, portal) => {}
-            Portal::Opaque => self.execute_unseen(frame),
+            Portal::Opaque => self.execute_unseen(frame, portal),
         }
     }
 
     /// A portal of which nothing is known, or no longer.
-    fn execute_unseen(&mut self, frame: &Bytes) {
+    fn execute_unseen(&mut self, frame: &Bytes, portal: &Bytes) {
         self.next_piece();
+        let behind = self.behind_portal(portal);
         let pending = self.pending(Protocol::Extended, opaque_facts(), Text::unsent(Bytes::new()));
+        let pending = Pending { behind, ..pending };
         self.decide(Subject {
             frame: Frame::Execute(frame.clone()),
             opaque: true,
@@ -500,6 +504,7 @@ impl Session {
     }
 
     pub(crate) fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, text: Text) -> Pending {
+        let behind = self.behind(&facts);
         self.number = self.number.saturating_add(1);
         let aborted = match &*facts {
             [only] => {
@@ -524,6 +529,7 @@ impl Session {
             facts,
             sql: text.sql,
             read: text.read,
+            behind,
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),

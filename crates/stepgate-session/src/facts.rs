@@ -228,7 +228,11 @@ impl Session {
                 }
                 // Functions are compiled when they are first called, and the names in them looked up.
                 let now = self.facts_now(&declared.text);
-                if shows_more(&now, &declared.facts) { now } else { facts }
+                if !shows_more(&now, &declared.facts) {
+                    return facts;
+                }
+                let named = &only.goes_on_with;
+                now.iter().map(|now| Facts { goes_on_with: named.clone(), ..now.clone() }).collect()
             }
             (Kind::Execute, Made::Prepared(text, then)) => {
                 let (text, then) = (text.clone(), Arc::clone(then));

@@ -22,6 +22,7 @@ mod advance;
 mod allowance;
 mod amid;
 mod asking;
+mod behind;
 mod cache;
 mod copy;
 mod cut;

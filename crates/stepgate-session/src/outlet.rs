@@ -82,6 +82,8 @@ pub(crate) struct Traces {
     pub(crate) late: Option<Late>,
     /// The statement's number.
     pub(crate) number: u64,
+    /// Its text, where it has a portal of that name, which others may go on with.
+    pub(crate) text: Option<Text>,
     /// What its result may show.
     pub(crate) shows: Arc<[Facts]>,
     /// The origins of its result's columns, once they have been looked at.
@@ -97,6 +99,11 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
+    /// Its text, where it is known.
+    pub(crate) fn text(&self) -> Option<&Text> {
+        self.text.as_ref().or_else(|| self.late.as_ref().map(|late| &late.text))
+    }
+
     /// Whether running the statement may give a name of a statement or cursor another meaning.
     pub(crate) fn may_rename(&self) -> bool {
         self.wild || self.made.is_some() || !self.names.is_empty() || !self.closes.is_empty()

@@ -174,6 +174,15 @@ impl Park {
         Some((bind, newest))
     }
 
+    /// Whether the first undecided Bind gives its portal a name, by which others may go on with it.
+    pub(crate) fn names_portal(&self) -> bool {
+        let undecided = self.frames.iter().find_map(|parked| match parked {
+            Parked::Bind { bind, pass: None, .. } => Some(bind),
+            _ => None,
+        });
+        undecided.is_some_and(|bind| !bind.portal.is_empty())
+    }
+
     /// What the first undecided Bind compares with, for whoever decides on it: the frame has it too.
     pub(crate) fn take_values(&mut self) -> (Vec<Option<Bytes>>, Vec<i16>) {
         let first = self.frames.iter_mut().find_map(|parked| match parked {

@@ -32,7 +32,8 @@ struct Portal {
 
 impl Portal {
     fn bytes(&self) -> usize {
-        bytes_of(&self.opened.traces().shows)
+        let traces = self.opened.traces();
+        bytes_of(&traces.shows).saturating_add(traces.text.as_ref().map_or(0, |text| text.sql.len()))
     }
 }
 

@@ -349,6 +349,14 @@ impl Registry {
         self.sql.get(name)
     }
 
+    /// The text of a cursor that SQL declared, or of what is bound to a portal of this name.
+    pub(crate) fn text_of_cursor(&self, name: &Bytes) -> Option<Text> {
+        match self.made(name) {
+            Some(Made::Cursor(declared)) => Some(declared.text.clone()),
+            _ => self.portal(name)?.traces().text().cloned(),
+        }
+    }
+
     fn forget_sql_name(&mut self, name: &Bytes) {
         if !self.sql.is_empty()
             && let Ok(name) = std::str::from_utf8(name)

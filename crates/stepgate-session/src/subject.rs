@@ -62,6 +62,9 @@ pub struct Pending {
     pub sql: Bytes,
     /// By what the server has read them, if it has.
     pub read: Option<Reading>,
+    /// The texts that it goes on with by their names (EXECUTE, FETCH, a portal that SQL made), as far as they are known: part of
+    /// what runs.
+    pub behind: Vec<Bytes>,
     /// Bind values as they came.
     pub values: Vec<Option<Bytes>>,
     /// A format code for each value.
@@ -181,7 +184,9 @@ impl Subject {
         let sql = &self.pending.sql;
         let read = self.pending.read.unwrap_or_else(|| session.reading(sql));
         let made = self.makes(meter.as_ref(), session.rules, read);
+        let is_named = matches!(self.frame, Frame::Bind) && session.park.names_portal();
         Arc::new(Traces {
+            text: is_named.then(|| Text::kept(sql, read)),
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
             copies_in: self.copies_in(),

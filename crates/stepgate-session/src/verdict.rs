@@ -182,10 +182,13 @@ impl Session {
             (false, false) => now_and_then(self.facts_of(text), parsed.as_ref()),
         };
         let facts = self.given_types(facts, &pending.types);
+        // Of what nobody saw being made, the portal's name is all that there was.
+        let behind = if opaque { pending.behind.clone() } else { self.behind(&facts) };
         drop(pending);
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
-            Arc::make_mut(&mut subject.pending).facts = Arc::clone(&facts);
+            let pending = Arc::make_mut(&mut subject.pending);
+            (pending.facts, pending.behind) = (Arc::clone(&facts), behind);
             subject.known = known;
         }
         Some(facts)

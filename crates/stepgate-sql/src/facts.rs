@@ -61,11 +61,34 @@ pub struct Facts {
     pub read_only: bool,
     /// What it may change that later analysis depends on.
     pub effect: Effect,
+    /// What it goes on with that has been given a name before, be it understood or not (EXECUTE, also in EXPLAIN and CREATE
+    /// TABLE AS; FETCH, MOVE, WHERE CURRENT OF): its text is part of what runs.
+    #[serde(skip)]
+    pub goes_on_with: Option<Named>,
     /// SHA-256 (hex) of the normalised statement.
     pub fingerprint: String,
     /// The statement with only keywords, and names and operators that the catalog knows; all else is a placeholder.
     /// At most [`Facts::MAX_NORMALISED`] bytes.
     pub normalised: String,
+}
+
+/// What has been given a name, in one of the two name spaces that SQL shares with the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// A prepared statement (PREPARE, Parse).
+    Statement(String),
+    /// A cursor or portal (DECLARE, Bind).
+    Cursor(String),
+}
+
+impl Named {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Statement(name) | Self::Cursor(name) => name,
+        }
+    }
 }
 
 /// Functions of the server's own whose result is made of their arguments alone: neither aggregates nor windows, and none that
@@ -204,6 +227,7 @@ impl Facts {
             parsing_reads: false,
             read_only: true,
             effect: Effect::default(),
+            goes_on_with: None,
             fingerprint: String::new(),
             normalised: String::new(),
         }
@@ -254,6 +278,7 @@ impl Facts {
             predicates: prepared.predicates.elsewhere(),
             kind: Kind::Execute,
             effect: Effect { names: BTreeSet::new(), ..prepared.effect.clone() },
+            goes_on_with: self.goes_on_with.clone(),
             fingerprint: self.fingerprint.clone(),
             normalised: self.normalised.clone(),
             ..prepared.clone()

@@ -17,6 +17,7 @@ use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, ParseResult};
 
 use self::said::Step;
+use crate::facts::Named;
 use crate::lexer::Unreadable;
 use crate::marker;
 
@@ -69,6 +70,25 @@ pub(crate) fn query(node: Node<'_>) -> Option<Node<'_>> {
         Node::CreateTableAsStmt(it) => query(it.query()),
         Node::ViewStmt(it) => query(it.query()),
         Node::CopyStmt(it) => query(it.query()),
+        _ => None,
+    }
+}
+
+/// The prepared statement or cursor by whose name a statement runs something.
+pub(crate) fn goes_on_with(node: Node<'_>) -> Option<Named> {
+    let name = |name: Option<&str>| name.map(str::to_owned);
+    let current = |condition: Node<'_>| match condition {
+        Node::CurrentOfExpr(it) => name(it.cursor_name()).map(Named::Cursor),
+        _ => None,
+    };
+    match node {
+        Node::UpdateStmt(it) => current(it.where_clause()),
+        Node::DeleteStmt(it) => current(it.where_clause()),
+        Node::PrepareStmt(it) => goes_on_with(it.query()),
+        Node::ExecuteStmt(it) => name(it.name()).map(Named::Statement),
+        Node::FetchStmt(it) => name(it.portalname()).map(Named::Cursor),
+        Node::ExplainStmt(it) => goes_on_with(it.query()),
+        Node::CreateTableAsStmt(it) => goes_on_with(it.query()),
         _ => None,
     }
 }

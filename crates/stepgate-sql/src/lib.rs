@@ -47,7 +47,7 @@ pub use catalog::{
 pub use creations::Creations;
 pub use effect::{Closes, Created, Effect, Isolation, Settings};
 pub use encoding::{ClientEncoding, SingleByte};
-pub use facts::{Doubt, Facts, Reason, Sink, SinkKind};
+pub use facts::{Doubt, Facts, Named, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
 pub use number::{NotANumber, Number};

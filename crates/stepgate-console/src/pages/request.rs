@@ -58,16 +58,21 @@ fn stranger(api: &Api, id: &str) -> Response {
     layout::page("Log in", None, &main).into_response()
 }
 
-/// `part=sql&offset=N`, or `part=3&offset=N` for a value.
+/// `part=sql&offset=N`, `part=behind3&offset=N` for a text behind it, or `part=3&offset=N` for a value.
 fn part(query: &str) -> Option<(Part, usize)> {
     let (part, offset) = query.strip_prefix("part=")?.split_once("&offset=")?;
-    let part = if part == "sql" { Part::Sql } else { Part::Parameter(part.parse().ok()?) };
+    let part = match part.strip_prefix("behind") {
+        _ if part == "sql" => Part::Sql,
+        Some(number) => Part::Behind(number.parse().ok()?),
+        None => Part::Parameter(part.parse().ok()?),
+    };
     Some((part, offset.parse().ok()?))
 }
 
 fn address(id: RequestId, (part, offset): (Part, usize)) -> String {
     let part = match part {
         Part::Sql => "sql".to_owned(),
+        Part::Behind(number) => format!("behind{number}"),
         Part::Parameter(number) => number.to_string(),
     };
     format!("/r/{id}?part={part}&offset={offset}")
@@ -135,6 +140,10 @@ fn statement(shown: &Shown) -> Markup {
         section {
             h2 #statement { "Statement" }
             (exact("Statement", &shown.sql))
+            @if !shown.behind.is_empty() {
+                h2 #behind { "What it runs by name" }
+                @for text in &shown.behind { (exact("What it runs by name", text)) }
+            }
             p.quiet { "Marked is what could hide or reorder text, spelt out." }
             @if shown.parameters_total > 0 {
                 h2 #values { "Values" }
@@ -223,6 +232,7 @@ fn value(parameter: &ShownParameter) -> Markup {
 fn one_part(part: Part, page: &Page) -> Markup {
     let name = match part {
         Part::Sql => "Statement".to_owned(),
+        Part::Behind(number) => format!("Behind it, {}", number + 1),
         Part::Parameter(number) => format!("Value {}", number + 1),
     };
     html! { section { h2 #part { (name) } (exact(&name, page)) } }

@@ -347,6 +347,9 @@ impl World {
     }
 }
 
+/// What stands behind an EXECUTE of dana's.
+pub(crate) const PREPARED: &str = "prepare p as select ssn from customers";
+
 /// A request of dana's for that statement.
 fn asked(clock: &FakeClock, number: u8, itself: bool, sql: &str, strength: Strength) -> (Ask, Held) {
     let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
@@ -396,6 +399,7 @@ fn asked(clock: &FakeClock, number: u8, itself: bool, sql: &str, strength: Stren
     };
     let held = Held {
         sql: sql.as_bytes().to_vec(),
+        behind: sql.starts_with("execute").then(|| PREPARED.as_bytes().to_vec()).into_iter().collect(),
         parameters: vec![Some(b"42".to_vec()), None],
         formats: vec![0, 0],
         types: vec![23, 0],

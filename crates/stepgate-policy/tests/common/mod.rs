@@ -72,6 +72,7 @@ pub(crate) fn facts() -> Facts {
         parsing_reads: false,
         read_only: true,
         effect: Effect::default(),
+        goes_on_with: None,
         fingerprint: String::new(),
         normalised: String::new(),
     }

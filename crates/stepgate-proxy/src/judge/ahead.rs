@@ -209,6 +209,7 @@ impl Gate {
         let sql = wish.statements.iter().map(|sql| sql.trim().trim_end_matches(';')).collect::<Vec<_>>();
         let held = Held {
             sql: sql.join(";\n\n").into_bytes(),
+            behind: Vec::new(),
             parameters: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),
@@ -252,6 +253,7 @@ fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {
         facts: facts.into(),
         sql: bytes::Bytes::copy_from_slice(sql.as_bytes()),
         read: None,
+        behind: Vec::new(),
         values: Vec::new(),
         formats: Vec::new(),
         types: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use stepgate_approval::{Ask, Because, Dialect, Escalate, Held, Mode, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_record::{Refusal, Why};
@@ -51,6 +52,8 @@ pub(crate) struct Hold {
     /// What was asked; at release, what would run must be no more than that, and mean the same.
     pub(super) wanted: Wanted,
     pub(super) dialect: Dialect,
+    /// What it went on with by its names.
+    pub(super) behind: Vec<Bytes>,
     /// The grant that its approval was remembered as.
     pub(crate) granted: Option<GrantId>,
     /// It is running, and the next of its rows waits: the number of its meter.
@@ -134,6 +137,7 @@ impl Case<'_> {
     fn can_defer(&self, held: &Held, exactly_known: bool) -> bool {
         let stands_alone = |facts: &Facts| {
             facts.kind != Kind::Execute
+                && facts.goes_on_with.is_none()
                 && facts.effect.refers.is_none()
                 && (facts.kind != Kind::Cursor || !facts.effect.names.is_empty())
                 && !facts.normalised.to_ascii_lowercase().contains("current of")
@@ -226,6 +230,7 @@ impl Case<'_> {
             outlives_client,
             wanted,
             dialect,
+            behind: self.pending.behind.clone(),
             granted: None,
             midway: None,
         })))
@@ -267,13 +272,13 @@ impl Case<'_> {
         Some(RequestId::from_bytes(id))
     }
 
-    /// Whether the bytes mean what they meant when people were asked. What was certain without a path is with one.
+    /// Whether the bytes mean what they meant when people were asked, those behind them among them. What was certain without a path is with one.
     fn means_the_same(&self, hold: &Hold) -> bool {
         let mut now = self.dialect();
         if hold.dialect.path.is_none() && hold.wanted.exactly_known {
             now.path = None;
         }
-        now == hold.dialect
+        now == hold.dialect && self.pending.behind == hold.behind
     }
 
     /// What the bytes mean hangs on. The session's temporary schema is called otherwise in another.
@@ -336,6 +341,7 @@ impl Case<'_> {
         let dialect = self.dialect();
         Held {
             sql: self.pending.sql.to_vec(),
+            behind: self.pending.behind.iter().map(|text| text.to_vec()).collect(),
             parameters: values.map(|value| value.as_ref().map(|value| value.to_vec())).collect(),
             formats: self.pending.formats.clone(),
             types: self.pending.types.clone(),

@@ -435,6 +435,7 @@ fn owned(pending: &Pending) -> Pending {
     Pending {
         sql: Bytes::copy_from_slice(&pending.sql),
         read: pending.read,
+        behind: pending.behind.iter().map(|text| Bytes::copy_from_slice(text)).collect(),
         values: values.map(|value| value.as_ref().map(|value| Bytes::copy_from_slice(value))).collect(),
         ..pending.clone()
     }

@@ -42,6 +42,7 @@ mod tests {
             facts: Arc::new([Facts::empty()]),
             sql: Bytes::from_static(sql.as_bytes()),
             read: None,
+            behind: Vec::new(),
             values: values.iter().map(|value| value.map(Bytes::from_static)).collect(),
             formats: Vec::new(),
             types: Vec::new(),

@@ -208,6 +208,7 @@ mod tests {
             facts: Arc::from(analyze(sql.as_bytes(), &catalog, &state)),
             sql: Bytes::copy_from_slice(sql.as_bytes()),
             read: None,
+            behind: Vec::new(),
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),

@@ -66,6 +66,7 @@ pub(crate) struct Within<'c> {
 pub(crate) fn facts(tokens: &[Token<'_>], line: usize, context: Context<'_>) -> Facts {
     let mut facts = Facts::new(Kind::Unknown, line);
     command(Words(tokens), context, &mut facts);
+    facts.goes_on_with = context.node.and_then(grammar::goes_on_with);
     facts
 }
 

@@ -65,7 +65,9 @@ impl Reading {
         }
         let lengths = held.parameters.iter().enumerate();
         let lengths = lengths.map(|(at, value)| (Part::Parameter(at), value.as_ref().map_or(0, Vec::len)));
+        let behind = held.behind.iter().enumerate().map(|(at, text)| (Part::Behind(at), text.len()));
         std::iter::once((Part::Sql, held.sql.len()))
+            .chain(behind)
             .chain(lengths)
             .map(|(part, length)| (part, self.seen(viewer, part), length))
             // A value never shown is unread even where it is empty or NULL.

@@ -50,12 +50,13 @@ impl Reading {
         let read = |part, length| parts.get(&part).is_some_and(|seen| *seen >= length);
         let mut values = held.parameters.iter().enumerate();
         read(Part::Sql, held.sql.len())
+            && held.behind.iter().enumerate().all(|(at, text)| read(Part::Behind(at), text.len()))
             && values.all(|(at, value)| read(Part::Parameter(at), value.as_ref().map_or(0, Vec::len)))
     }
 }
 
 fn fits_one_page(held: &Held) -> bool {
-    let values = held.parameters.iter().flatten().map(Vec::len);
+    let values = held.parameters.iter().flatten().chain(&held.behind).map(Vec::len);
     held.parameters.len() <= PAGE_PARAMETERS
         && values.fold(held.sql.len(), usize::saturating_add) <= PAGE_BYTES
 }
@@ -66,11 +67,18 @@ impl Entry {
         let info = self.info();
         let sql = page_for_display(&self.held.sql, 0, PAGE_BYTES);
         self.reading.saw(viewer, Part::Sql, &sql);
-        let mut room = PAGE_BYTES.saturating_sub(sql.next.unwrap_or(sql.total));
+        let end = |page: &Page| page.next.unwrap_or(page.total);
+        let mut room = PAGE_BYTES.saturating_sub(end(&sql));
+        let mut behind = Vec::new();
+        for at in 0..self.held.behind.len() {
+            let text = self.page(viewer, Part::Behind(at), 0, room);
+            room = room.saturating_sub(text.as_ref().map_or(0, end));
+            behind.extend(text);
+        }
         let mut parameters = Vec::new();
         for at in 0..self.held.parameters.len().min(PAGE_PARAMETERS) {
             let value = self.page(viewer, Part::Parameter(at), 0, room);
-            room = room.saturating_sub(value.as_ref().map_or(0, |page| page.next.unwrap_or(page.total)));
+            room = room.saturating_sub(value.as_ref().map_or(0, end));
             parameters.push(ShownParameter {
                 type_oid: self.held.types.get(at).copied().unwrap_or(0),
                 format: self.format(at),
@@ -97,6 +105,7 @@ impl Entry {
             comments: self.comments.clone(),
             canonical_sha256: hex(self.open.canonical()),
             sql,
+            behind,
             parameters,
             parameters_total: self.held.parameters.len(),
             truncated: !fits_one_page(&self.held),
@@ -120,6 +129,7 @@ impl Entry {
     fn page(&mut self, viewer: &PersonName, part: Part, offset: usize, room: usize) -> Option<Page> {
         let bytes = match part {
             Part::Sql => Some(&self.held.sql),
+            Part::Behind(at) => Some(self.held.behind.get(at)?),
             Part::Parameter(at) => match self.held.parameters.get(at) {
                 Some(value) => value.as_ref(),
                 None => return None,

@@ -254,6 +254,7 @@ impl World {
 fn held(sql: &str) -> Held {
     Held {
         sql: sql.as_bytes().to_vec(),
+        behind: Vec::new(),
         parameters: Vec::new(),
         formats: Vec::new(),
         types: Vec::new(),

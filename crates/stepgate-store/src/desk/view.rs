@@ -240,6 +240,8 @@ pub struct Shown {
     pub canonical_sha256: String,
     /// The SQL, made safe for display.
     pub sql: Page,
+    /// The texts that it goes on with by their names, made safe for display.
+    pub behind: Vec<Page>,
     /// The bind values, the first thousand of them.
     pub parameters: Vec<ShownParameter>,
     /// How many bind values there are.
@@ -265,6 +267,8 @@ pub struct ShownParameter {
 pub enum Part {
     /// The SQL.
     Sql,
+    /// A text that it goes on with by its name, counted from 0.
+    Behind(usize),
     /// A bind value, counted from 0.
     Parameter(usize),
 }

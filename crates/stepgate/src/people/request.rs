@@ -73,6 +73,10 @@ fn fetch_all(api: &Api, request: RequestId, shown: &mut Value) -> Result<(), Fai
     if let Some(sql) = shown.get_mut("sql") {
         fetch_rest(api, &format!("/api/v1/requests/{request}/sql"), sql)?;
     }
+    let behind = shown.get_mut("behind").and_then(Value::as_array_mut);
+    for (number, text) in behind.into_iter().flatten().enumerate() {
+        fetch_rest(api, &format!("/api/v1/requests/{request}/behind/{number}"), text)?;
+    }
     let parameters = shown.get_mut("parameters").and_then(Value::as_array_mut);
     for (number, parameter) in parameters.into_iter().flatten().enumerate() {
         if let Some(value) = parameter.get_mut("value") {
@@ -174,6 +178,11 @@ pub(super) fn page(shown: &Value) -> String {
         field(name, key);
     }
     let _ = write!(text, "{}", around(shown));
+    // Above the statement, indented as no field is, so that nothing in a text can pass for one of these.
+    for behind in shown.get("behind").and_then(Value::as_array).into_iter().flatten() {
+        let behind = behind.get("text").and_then(Value::as_str).map(harmless_lines).unwrap_or_default();
+        let _ = writeln!(text, "{:<12}{}", "Behind it", behind.replace('\n', "\n            "));
+    }
     if let Some(sql) = shown.pointer("/sql/text").and_then(Value::as_str) {
         let _ = writeln!(text, "\n{}", harmless_lines(sql));
     }

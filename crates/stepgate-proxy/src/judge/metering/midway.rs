@@ -64,6 +64,7 @@ impl Case<'_> {
             outlives_client: false,
             wanted,
             dialect: Dialect::default(),
+            behind: Vec::new(),
             granted: None,
             midway: Some(limited.meter.number()),
         })))

@@ -100,6 +100,30 @@ async fn a_value_hidden_behind_a_thousand_others_has_to_be_read_too() {
 }
 
 #[tokio::test]
+async fn what_is_executed_by_its_name_is_shown_and_has_to_be_read_too() {
+    let world = World::new().await;
+    let prepared = format!("prepare p as select '{}', ssn from customers", "x".repeat(1 << 18));
+    let mut held = held("execute p");
+    held.behind = vec![prepared.clone().into_bytes()];
+    let waiting = world.desk.ask(world.approval("dana", 1, 1), held).await.unwrap();
+    let (omar, code) = (name("omar"), world.code("omar"));
+    let shown = world.desk.show(waiting.request, &omar).unwrap();
+    assert!(shown.truncated);
+    let approve = || world.desk.vote(waiting.request, &omar, &code, true, None, HOME);
+    assert_eq!(approve().await, Err(VerifyError::NotFullyShown));
+    let (mut text, mut next) = (shown.behind[0].text.clone(), shown.behind[0].next);
+    while let Some(offset) = next {
+        let unread = world.desk.conditions(waiting.request, &omar).unwrap().unread;
+        assert_eq!(unread, Some((Part::Behind(0), offset)));
+        let page = world.desk.show_more(waiting.request, &omar, Part::Behind(0), offset).unwrap();
+        text.push_str(&page.text);
+        next = page.next;
+    }
+    assert_eq!(text, prepared);
+    assert!(approve().await.unwrap().ended.is_some());
+}
+
+#[tokio::test]
 async fn listings_hold_nothing_of_the_statement() {
     let world = World::new().await;
     let secret = "078-05-1120";
