@@ -242,7 +242,11 @@ impl Part {
         let known = |holds| Truth::seen(holds, false);
         match self {
             Self::Touch(touch) => touch.holds(statement),
-            Self::Kind(kinds) => Truth::seen(kinds.contains(&facts.kind), facts.kind == Kind::Unknown),
+            // What runs within it makes rules fire, and is nothing that lifts a denial: the whole of it is of another kind.
+            Self::Kind(kinds) => {
+                let within = facts.kind == Kind::Unknown || facts.runs().any(|kind| kinds.contains(&kind));
+                Truth::seen(kinds.contains(&facts.kind), within)
+            }
             Self::Certainty(wanted) => {
                 let certainty = if doubt { Certainty::Unknown } else { facts.certainty };
                 known(wanted.contains(&certainty))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 
-use stepgate_types::thousands;
+use stepgate_types::{Kind, thousands};
 
 use crate::condition::{ClassTest, Part, Threshold};
 use crate::condition_load::sink_word;
@@ -57,7 +57,10 @@ pub(crate) fn found(part: &Part, statement: &Statement<'_>, present: &Present<'_
         |word: String| if statement.unknown() { format!("{word}, for all that is known") } else { word };
     match part {
         Part::Touch(_) | Part::Any(_) | Part::All(_) | Part::Not(_) => String::new(),
-        Part::Kind(_) => facts.kind.as_str().to_owned(),
+        Part::Kind(_) => match joined(facts.runs().map(Kind::as_str)) {
+            within if within.is_empty() => facts.kind.as_str().to_owned(),
+            within => format!("{}, which runs {within}", facts.kind.as_str()),
+        },
         Part::Certainty(_) if statement.unknown() => "unknown".to_owned(),
         Part::Certainty(_) => facts.certainty.as_str().to_owned(),
         Part::Bulk(_) | Part::BulkShape(_) => doubtful(facts.bulk.as_str().to_owned()),

@@ -127,7 +127,13 @@ impl<'c> Left<'c> {
     fn add(&mut self, node: &'c Node, condition: &'c Condition) {
         for part in &condition.parts {
             match part {
-                Part::Kind(kinds) => keep(&mut self.kinds, kinds.iter().copied()),
+                Part::Kind(kinds) => {
+                    // Each statement has one kind of its own, and may be asked for by what runs with it.
+                    let within = kinds.iter().any(|kind| kind.runs_within());
+                    let holds = |kind: &Kind| within && (kind.holds_others() || kind.is_preparable());
+                    let others = Kind::ALL.into_iter().filter(holds);
+                    keep(&mut self.kinds, kinds.iter().copied().chain(others));
+                }
                 Part::Certainty(wanted) => keep(&mut self.certainties, wanted.iter().copied()),
                 Part::Person(people) => keep(&mut self.people, people.iter().map(|it| it.as_str())),
                 Part::Database(names) => keep(&mut self.databases, names.iter().map(String::as_str)),

@@ -34,6 +34,8 @@ pub struct Recorded {
     pub by: RecordedBy,
     /// Kinds of the message's statements, in order.
     pub kinds: Vec<Kind>,
+    /// Kinds of what runs within them; `None`: nothing is said of that.
+    pub runs: Option<BTreeSet<Kind>>,
     /// How far the facts can be trusted.
     pub certainty: Certainty,
     /// Which doubts there were, by the rules of the map's `unknown:` that matched.

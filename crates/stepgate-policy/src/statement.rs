@@ -78,7 +78,8 @@ impl<'a> Statement<'a> {
         let entries = map.of(database);
         // In order of their names, so that those of a relation follow each other.
         let mut last: Option<(&RelationName, Option<&Relation>)> = None;
-        let mut sketch = Sketch { kind: kind_bit(facts.kind), ..Sketch::default() };
+        let kinds = facts.runs().fold(kind_bit(facts.kind), |bits, kind| bits | kind_bit(kind));
+        let mut sketch = Sketch { kind: kinds, ..Sketch::default() };
         for relation in &facts.relations {
             sketch.relations |= relation_bit(relation);
         }

@@ -110,7 +110,11 @@ pub(crate) fn of_part(part: &Part, statement: &Statement<'_>, present: &Present<
     let known = |word: &str| if statement.unknown() { UNKNOWN.to_owned() } else { word.to_owned() };
     match part {
         Part::Touch(touch) => of_touch(touch, statement, found),
-        Part::Kind(_) => say("kind", facts.kind.as_str().to_owned()),
+        Part::Kind(kinds) => {
+            // By what runs within it, only where that is why.
+            let within = facts.runs().filter(|kind| kinds.contains(kind) && !kinds.contains(&facts.kind));
+            say("kind", told(std::iter::once(facts.kind).chain(within).map(Kind::as_str), " "));
+        }
         Part::Certainty(_) => say("certainty", known(facts.certainty.as_str())),
         Part::Bulk(_) => say("bulk", known(facts.bulk.as_str())),
         Part::BulkShape(_) => say("bulk", known(facts.bulk.as_str())),

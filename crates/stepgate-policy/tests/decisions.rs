@@ -184,3 +184,46 @@ fn why_a_rule_matched_is_told_in_few_words_however_many_columns_it_names() {
     assert!(short(16).ends_with("c14 public.t.c15"), "{}", short(16));
     assert!(short(18).ends_with("c15 and 2 more"), "{}", short(18));
 }
+
+/// What runs a statement of another kind within it, and what only looks like it.
+fn running(kind: Kind, within: &[Kind]) -> Facts {
+    Facts { within: within.iter().copied().collect(), ..read(SSN).kind(kind) }
+}
+
+#[test]
+fn a_rule_by_kind_is_not_evaded_by_running_the_statement_within_another() {
+    let ruleset = rules("  - {name: selects, match: {class: restricted, kind: [select]}, action: deny}\n");
+    for kind in [Kind::Execute, Kind::Explain, Kind::Cursor, Kind::CopyOut, Kind::Ddl] {
+        let decision = decide(&ruleset, running(kind, &[Kind::Select]));
+        assert_eq!((decision.action, decision.rules), (Action::Deny, vec!["selects".to_owned()]), "{kind:?}");
+        assert_eq!(decide(&ruleset, running(kind, &[])).action, Action::Allow, "{kind:?}");
+        assert_eq!(decide(&ruleset, running(kind, &[Kind::Insert])).action, Action::Allow, "{kind:?}");
+    }
+    // It runs nothing yet.
+    assert_eq!(decide(&ruleset, running(Kind::Prepare, &[Kind::Select])).action, Action::Allow);
+    let why = ruleset.why(
+        &dana(),
+        &Bound::default(),
+        &[running(Kind::Execute, &[Kind::Select, Kind::Insert])],
+        &NoValues,
+    );
+    assert!(why.iter().any(|it| it.clause == "kind" && it.bucket == "execute select"), "{why:?}");
+}
+
+#[test]
+fn what_runs_within_lifts_no_denial_and_escapes_none() {
+    let denied = "defaults: {action: deny}\n";
+    let lets = |rule: &str, facts: Facts| {
+        let policy = format!("{APPROVALS}{denied}rules:\n  - {{name: it, match: {rule}, action: allow}}\n");
+        decide(&ruleset(MAP, &policy), facts).action
+    };
+    // An allow by kind lets through what is of that kind itself, as ever, and nothing more.
+    assert_eq!(lets("{kind: [select]}", read(SSN)), Action::Allow);
+    assert_eq!(lets("{kind: [select]}", running(Kind::Execute, &[Kind::Select])), Action::Deny);
+    assert_eq!(lets("{kind: [execute]}", running(Kind::Execute, &[Kind::Select])), Action::Allow);
+    // What a rule by other kinds asks of it is still asked.
+    let ruleset =
+        rules("  - {name: others, match: {class: restricted, not: {kind: [select]}}, action: deny}\n");
+    assert_eq!(decide(&ruleset, running(Kind::Execute, &[Kind::Select])).action, Action::Deny);
+    assert_eq!(decide(&ruleset, read(SSN)).action, Action::Allow);
+}

@@ -12,7 +12,7 @@ use stepgate_policy::{
     RecordedDoubts, Replayed, Ruleset, Then,
 };
 use stepgate_sql::{Comparison, Doubt, Facts, Operand};
-use stepgate_types::{BulkShape, Certainty, Estimator, Kind, Timestamp, Use};
+use stepgate_types::{Action, BulkShape, Certainty, Estimator, Kind, Timestamp, Use};
 
 const PLAIN: &str = "\
 version: 1
@@ -111,8 +111,16 @@ fn policy(dice: &mut Dice) -> String {
 }
 
 fn statement(dice: &mut Dice) -> Facts {
-    let kind =
-        dice.of(&[Kind::Select, Kind::Select, Kind::Insert, Kind::Update, Kind::CopyOut, Kind::Transaction]);
+    let kind = dice.of(&[
+        Kind::Select,
+        Kind::Select,
+        Kind::Insert,
+        Kind::Update,
+        Kind::CopyOut,
+        Kind::Execute,
+        Kind::Prepare,
+        Kind::Transaction,
+    ]);
     if kind == Kind::Transaction {
         return facts().kind(kind).rows(Some(0));
     }
@@ -147,6 +155,9 @@ fn statement(dice: &mut Dice) -> Facts {
         2 => made = made.doubting(Doubt::Function).rows(None),
         3 => made = made.doubting(Doubt::Nothing),
         _ => {}
+    }
+    if kind == Kind::Execute || dice.roll(6) == 0 {
+        made.within = [dice.of(&[Kind::Select, Kind::Insert, Kind::Delete])].into();
     }
     made
 }
@@ -188,6 +199,7 @@ fn record(rules: &Ruleset, who: &Circumstances, message: &[Facts], decision: &De
             client: Some(who.client.clone()),
         },
         kinds: message.iter().map(|it| it.kind).collect(),
+        runs: Some(message.iter().flat_map(Facts::runs).collect()),
         certainty: if known { worst } else { Certainty::Unknown },
         doubts: RecordedDoubts {
             functions: has("unknown.functions"),
@@ -316,6 +328,25 @@ fn gaps(rules: &str, alter: impl FnOnce(&mut Recorded)) -> Vec<Gap> {
     match replayed(rules, alter) {
         Replayed::Undecidable(gaps) => gaps.into_iter().collect(),
         Replayed::Decided(decision) => panic!("{decision:?}"),
+    }
+}
+
+#[test]
+fn records_from_before_it_was_told_leave_open_what_ran_within() {
+    let selects = "  - {name: a, match: {kind: [select]}, action: deny}\n";
+    for kind in [Kind::Execute, Kind::Explain, Kind::Cursor, Kind::CopyOut, Kind::Ddl] {
+        let old = |recorded: &mut Recorded| (recorded.kinds, recorded.runs) = (vec![kind], None);
+        assert_eq!(gaps(selects, old), [Gap::Unrecorded], "{kind:?}");
+        for (ran, action) in [(vec![], Action::Allow), (vec![Kind::Select], Action::Deny)] {
+            let runs = ran.into_iter().collect();
+            let told =
+                replayed(selects, |recorded| (recorded.kinds, recorded.runs) = (vec![kind], Some(runs)));
+            let Replayed::Decided(decision) = told else { panic!("{told:?}") };
+            assert_eq!(decision.action, action, "{kind:?}");
+        }
+        // What no other statement runs.
+        let calls = "  - {name: a, match: {kind: [call]}, action: deny}\n";
+        assert!(matches!(replayed(calls, old), Replayed::Decided(_)));
     }
 }
 

@@ -15,6 +15,7 @@ fn decided() -> Option<Event> {
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec!["public.pgbench_accounts".to_owned()],
         estimate: Some(1),

@@ -62,6 +62,7 @@ prop_compose! {
             groups: vec!["analysts".parse().unwrap(), "b".parse().unwrap()],
             database: word(),
             protocol: word(),
+            runs: (kinds.len() > 1).then(|| kinds.clone()),
             kinds,
             certainty: Certainty::Over,
             reasons: list(),

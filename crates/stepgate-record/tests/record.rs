@@ -16,6 +16,7 @@ fn statement(columns: usize) -> Statement {
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec!["public.customers".to_owned()],
         columns: (0..columns)

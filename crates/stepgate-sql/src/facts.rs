@@ -6,6 +6,7 @@ use crate::builtin;
 use crate::effect::Effect;
 use crate::predicate::Predicates;
 use crate::scan::Scan;
+use crate::statement::preparable;
 use crate::taint::Flow;
 use serde::Serialize;
 use stepgate_types::{BulkShape, Certainty, ColumnName, Estimator, Kind, RelationName, Use};
@@ -18,6 +19,10 @@ pub struct Facts {
     pub line: usize,
     /// What it is.
     pub kind: Kind,
+    /// The kinds of the statements that it is made of besides: what EXECUTE goes on with, what EXPLAIN ANALYZE, a cursor, COPY
+    /// or CREATE TABLE AS runs, what a WITH writes. Of what is not known there, all that it may be.
+    #[serde(skip)]
+    pub within: BTreeSet<Kind>,
     /// How far the rest can be trusted.
     pub certainty: Certainty,
     /// Why certainty is not exact; empty where it is.
@@ -210,6 +215,7 @@ impl Facts {
         Self {
             line,
             kind,
+            within: BTreeSet::new(),
             certainty: Certainty::Exact,
             reasons: BTreeSet::new(),
             relations: BTreeSet::new(),
@@ -243,6 +249,7 @@ impl Facts {
     #[must_use]
     pub fn unseen() -> Self {
         let mut facts = Self::new(Kind::Execute, 1);
+        facts.within = preparable();
         facts.doubt(Reason { code: "unseen-statement", doubt: Doubt::DynamicSql });
         facts.effect = Effect { session: true, catalog: true, ..Effect::default() };
         facts
@@ -273,7 +280,9 @@ impl Facts {
     /// arguments, and its literals not in the EXECUTE's text.
     #[must_use]
     pub fn executed(&self, prepared: &Self) -> Self {
+        let itself = Some(prepared.kind).filter(|kind| *kind != Kind::Prepare);
         Self {
+            within: prepared.within.iter().copied().chain(itself).collect(),
             line: self.line,
             predicates: prepared.predicates.elsewhere(),
             kind: Kind::Execute,
@@ -283,6 +292,11 @@ impl Facts {
             normalised: self.normalised.clone(),
             ..prepared.clone()
         }
+    }
+
+    /// The kinds of the statements that run with it. What PREPARE holds is for later.
+    pub fn runs(&self) -> impl Iterator<Item = Kind> {
+        self.within.iter().copied().filter(|_| self.kind != Kind::Prepare)
     }
 
     /// Whether it runs no code but the server's own: what it does was settled when it was planned, whatever becomes of
@@ -393,6 +407,7 @@ impl Facts {
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let mut all = self.clone();
+        all.within.extend(&other.within);
         all.certainty = all.certainty.max(other.certainty);
         all.reasons.extend(&other.reasons);
         all.relations.extend(other.relations.iter().cloned());

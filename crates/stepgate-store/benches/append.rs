@@ -34,6 +34,7 @@ fn decided() -> Event {
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec!["public.pgbench_accounts".to_owned()],
         estimate: Some(1),

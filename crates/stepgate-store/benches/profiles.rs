@@ -58,6 +58,7 @@ fn event(n: u64) -> Event {
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec![format!("public.t{}", n % 50), "public.orders".to_owned()],
         columns: vec![LabelledColumn {

@@ -46,6 +46,7 @@ fn event(number: u64) -> Event {
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec![table],
         rules: columns.iter().map(|_| "restricted".to_owned()).collect(),

@@ -62,6 +62,25 @@ impl Kind {
         Self::Unknown,
     ];
 
+    /// Whether PREPARE takes it: a query, or what writes rows.
+    #[must_use]
+    pub const fn is_preparable(self) -> bool {
+        matches!(self, Self::Select | Self::Insert | Self::Update | Self::Delete | Self::Merge)
+    }
+
+    /// Whether there is a statement within one of this kind, or may be, by its form; besides, what is preparable may write in a
+    /// WITH.
+    #[must_use]
+    pub const fn holds_others(self) -> bool {
+        matches!(self, Self::CopyOut | Self::Cursor | Self::Execute | Self::Explain | Self::Ddl)
+    }
+
+    /// Whether one of this kind may run within another.
+    #[must_use]
+    pub const fn runs_within(self) -> bool {
+        self.is_preparable() || matches!(self, Self::Execute | Self::Ddl)
+    }
+
     /// The word used in files and records, for example `copy-out`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

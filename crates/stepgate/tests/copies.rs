@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{SOON, World, approved, passes, waits};
+use support::{SOON, World, approved, held, passes, waits};
 
 #[test]
 fn a_temporary_copy_does_not_launder_a_label() {
@@ -186,4 +186,31 @@ fn a_copy_renamed_in_the_message_that_made_it_keeps_its_label() {
     approved(&world, &mut psql, &mut olga, message);
     let mut other = world.psql(&dana);
     waits(&world, &mut other, &dana, "select x from t2;");
+}
+
+#[test]
+fn what_is_not_understood_and_stores_is_for_others_to_approve_in_whatever_form_it_is_run() {
+    let mut world = World::not_serving(|policy| policy);
+    let made = "create schema lab; grant all on schema lab to stepgate_analyst; set role stepgate_analyst; \
+                create table lab.kept (a text); create function lab.own(t text) returns text language plpgsql \
+                as $$ begin for i in 1..2 loop t := t; end loop; return t; end $$;";
+    world.cluster.load("shop", made).unwrap();
+    world.gate.serve().unwrap();
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let stores = "insert into lab.kept select lab.own(ssn) from customers where id <= 3";
+    // It stores nothing yet.
+    psql.send(&format!("prepare x as {stores};")).unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    for sql in [
+        // Before code runs that is not understood, and could give its name to another.
+        "execute x;".to_owned(),
+        format!("explain analyze {stores};"),
+        format!("with i as ({stores} returning 1) select count(*) from i;"),
+    ] {
+        approved(&world, &mut psql, &mut olga, &sql);
+    }
+    assert_eq!(world.cluster.psql("shop", "select count(*) from lab.kept").unwrap().trim(), "9");
 }

@@ -176,7 +176,7 @@ impl Iterator for Ways<'_> {
     }
 }
 
-fn acts(kind: Kind) -> bool {
+pub(super) fn acts(kind: Kind) -> bool {
     !matches!(kind, Kind::Transaction | Kind::Empty)
 }
 
@@ -209,6 +209,7 @@ fn of_acting(recorded: &Recorded, kind: Kind) -> Facts {
     let columns = recorded.columns.iter().map(|it| (it.column.clone(), it.uses.clone()));
     Facts {
         kind,
+        within: recorded.runs.clone().unwrap_or_default(),
         certainty: recorded.certainty,
         reasons: reasons.map(|(_, doubt)| Reason { code: RECORDED, doubt }).collect(),
         relations: recorded.relations.clone(),

@@ -6,6 +6,7 @@ use stepgate_types::{BulkShape, Certainty, Estimator, Kind};
 
 use super::moment;
 use super::open::Unseen;
+use super::outcome::acts;
 use super::{Gap, Recorded};
 use crate::RiskSettings;
 use crate::condition::{Condition, Part, Threshold, Touch};
@@ -123,10 +124,7 @@ impl Case<'_> {
             Part::Touch(touch) => self.touch(touch, gaps),
             Part::Predicate(test) => super::predicate::range(self, test, gaps),
             Part::Estimate(threshold) => self.estimate(*threshold, gaps),
-            Part::Kind(kinds) if self.several => {
-                let any = self.recorded.kinds.iter().any(|kind| kinds.contains(kind));
-                Range::just(Truth::seen(any, self.recorded.kinds.contains(&Kind::Unknown)))
-            }
+            Part::Kind(kinds) => self.kind(part, kinds, gaps),
             // The worst of them is recorded, and of the others nothing.
             Part::Certainty(_) if self.several && self.certainty() != Certainty::Exact => several(gaps),
             Part::Bulk(_) if self.several && self.recorded.bulk != BulkShape::None => several(gaps),
@@ -136,6 +134,25 @@ impl Case<'_> {
             Part::BulkShape(_) if self.several && self.recorded.bulk != BulkShape::None => several(gaps),
             other => self.live(other),
         }
+    }
+
+    /// Of what kind they are, or what runs within them: records from before that was told say nothing of what does.
+    fn kind(&self, part: &Part, kinds: &BTreeSet<Kind>, gaps: &mut Gaps) -> Range {
+        let (recorded, facts) = (self.recorded, self.unseen.statement.facts);
+        let range = if self.several {
+            let any = recorded.kinds.iter().any(|kind| kinds.contains(kind));
+            let within = !facts.within.is_disjoint(kinds);
+            Range::just(Truth::seen(any, recorded.kinds.contains(&Kind::Unknown) || within))
+        } else {
+            self.live(part)
+        };
+        let may_hold = recorded.kinds.iter().any(|kind| kind.holds_others()) || !recorded.sinks.is_empty();
+        let untold = acts(facts.kind) && recorded.runs.is_none() && may_hold;
+        if untold && range == Range::just(Truth::No) && kinds.iter().any(|kind| kind.runs_within()) {
+            gaps.insert(Gap::Unrecorded);
+            return Range { most: Truth::Maybe, ..range };
+        }
+        range
     }
 
     fn certainty(&self) -> Certainty {

@@ -55,6 +55,7 @@ pub(crate) fn facts() -> Facts {
     Facts {
         line: 1,
         kind: Kind::Select,
+        within: BTreeSet::new(),
         certainty: Certainty::Exact,
         reasons: BTreeSet::new(),
         relations: BTreeSet::new(),

@@ -1,7 +1,10 @@
 //! What is written down of a decision.
 
+use std::collections::BTreeSet;
+
 use stepgate_record::{Event, LabelledColumn, RiskSignal, Statement, Why};
-use stepgate_types::{Action, Certainty, Estimator, GrantId, RequestId};
+use stepgate_sql::Facts;
+use stepgate_types::{Action, Certainty, Estimator, GrantId, Kind, RequestId};
 
 use super::Case;
 
@@ -51,6 +54,7 @@ impl Case<'_> {
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
             kinds: self.pending.facts.iter().map(|facts| facts.kind).collect(),
+            runs: self.runs(),
             certainty: if self.is_known() { self.facts.certainty } else { Certainty::Unknown },
             reasons: self.facts.reasons.union(&self.decision.doubts).map(|code| (*code).to_owned()).collect(),
             relations: self.facts.relations.iter().map(ToString::to_string).collect(),
@@ -81,6 +85,15 @@ impl Case<'_> {
             purpose: self.purpose(),
             buckets: self.buckets(),
         }))
+    }
+
+    /// The kinds of what runs within its statements. Said of all that may run others, were it that they run none: of the rest
+    /// it need not be.
+    fn runs(&self) -> Option<Vec<Kind>> {
+        let facts = &self.pending.facts;
+        let runs: BTreeSet<Kind> = facts.iter().flat_map(Facts::runs).collect();
+        let may_run = |facts: &Facts| facts.kind.holds_others() || !facts.sinks.is_empty();
+        (!runs.is_empty() || facts.iter().any(may_run)).then(|| runs.into_iter().collect())
     }
 
     /// What the client says it wants the data for, in a word of the policy's: nothing else that it says is written down.

@@ -28,6 +28,10 @@ pub struct Statement {
     pub protocol: String,
     /// What each statement of the message is.
     pub kinds: Vec<Kind>,
+    /// What runs with those that may run others: what EXECUTE goes on with, what EXPLAIN ANALYZE, a cursor, COPY or CREATE
+    /// TABLE AS runs, what a WITH writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Vec<Kind>>,
     /// How far the facts can be trusted.
     pub certainty: Certainty,
     /// Codes of the reasons for doubt.
@@ -118,6 +122,7 @@ impl Statement {
             database: String::new(),
             protocol: String::new(),
             kinds: Vec::new(),
+            runs: None,
             certainty: Certainty::Unknown,
             reasons: Vec::new(),
             relations: Vec::new(),

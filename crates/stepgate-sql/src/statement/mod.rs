@@ -12,6 +12,7 @@ mod rename;
 mod routine;
 mod setting;
 mod utility;
+mod within;
 
 use std::collections::BTreeSet;
 
@@ -67,6 +68,7 @@ pub(crate) fn facts(tokens: &[Token<'_>], line: usize, context: Context<'_>) -> 
     let mut facts = Facts::new(Kind::Unknown, line);
     command(Words(tokens), context, &mut facts);
     facts.goes_on_with = context.node.and_then(grammar::goes_on_with);
+    facts.within = context.node.map(within::within).unwrap_or_default();
     facts
 }
 
@@ -109,6 +111,7 @@ fn dynamic(facts: &mut Facts, kind: Kind) {
 /// What PostgreSQL's tree of a command says of it alone.
 pub(crate) use ddl::stands_alone;
 pub use setting::shapes_results;
+pub(crate) use within::preparable;
 
 /// A command of this kind of which nothing more need be known, but that it changes something.
 fn plain(facts: &mut Facts, kind: Kind) {

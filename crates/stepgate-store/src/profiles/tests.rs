@@ -162,6 +162,7 @@ fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, tabl
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec![table.to_owned()],
         columns: vec![LabelledColumn {

@@ -69,6 +69,8 @@ pub(crate) struct Shape {
     pub(crate) relations: Vec<String>,
     pub(crate) rules: Vec<String>,
     #[serde(default)]
+    pub(crate) runs: Option<Vec<Kind>>,
+    #[serde(default)]
     pub(crate) service: bool,
     #[serde(default)]
     pub(crate) signals: Vec<RiskSignal>,
@@ -81,7 +83,7 @@ pub(crate) struct Shape {
 }
 
 /// The members of a record that a [`Shape`] is made of.
-const SHAPE: [&str; 22] = [
+const SHAPE: [&str; 23] = [
     "action",
     "buckets",
     "bulk",
@@ -100,6 +102,7 @@ const SHAPE: [&str; 22] = [
     "reasons",
     "relations",
     "rules",
+    "runs",
     "service",
     "signals",
     "sinks",

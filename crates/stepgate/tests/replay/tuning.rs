@@ -129,6 +129,7 @@ impl Scribe {
             database: "shop".to_owned(),
             protocol: "simple".to_owned(),
             kinds: vec![Kind::Select],
+            runs: None,
             certainty: Certainty::Exact,
             relations: vec!["public.customers".to_owned()],
             columns: vec![LabelledColumn {

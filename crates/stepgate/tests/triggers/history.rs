@@ -137,6 +137,7 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
             database: "shop".to_owned(),
             protocol: "simple".to_owned(),
             kinds: vec![Kind::Select],
+            runs: None,
             certainty: Certainty::Exact,
             relations: vec![(*table).to_owned()],
             // By the catalog, whatever the condition: an upper bound.

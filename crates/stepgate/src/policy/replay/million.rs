@@ -84,6 +84,7 @@ fn events(number: u64, policy_sha256: &str) -> Vec<Event> {
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
+        runs: None,
         certainty: Certainty::Exact,
         relations: vec![if touches {
             "public.customers".to_owned()

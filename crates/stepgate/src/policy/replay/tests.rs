@@ -59,6 +59,7 @@ fn shape(label: &str) -> Shape {
         functions: Vec::new(),
         groups: Vec::new(),
         kinds: vec![Kind::Select],
+        runs: None,
         parameters: 0,
         policy_sha256: candidate(POLICY).rules.sha256().to_owned(),
         purpose: None,

@@ -189,6 +189,7 @@ pub(crate) fn recorded(shape: &Shape, person: &Person, at: Timestamp) -> Option<
             client: person.client.clone(),
         },
         kinds: shape.kinds.clone(),
+        runs: shape.runs.as_ref().map(|runs| runs.iter().copied().collect()),
         certainty: shape.certainty,
         doubts: RecordedDoubts {
             functions: has("unknown.functions"),
