@@ -504,7 +504,7 @@ impl Session {
     }
 
     pub(crate) fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, text: Text) -> Pending {
-        let behind = self.behind(&facts);
+        let (behind, unseen) = (self.behind(&facts), self.goes_on_unseen(&facts, &text.sql));
         self.number = self.number.saturating_add(1);
         let aborted = match &*facts {
             [only] => {
@@ -530,6 +530,7 @@ impl Session {
             sql: text.sql,
             read: text.read,
             behind,
+            unseen,
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use stepgate_sql::{Facts, Named};
+use stepgate_types::Certainty;
 
 use crate::expect::{Entry, Owed};
 use crate::registry::{self, Meaning};
@@ -34,6 +35,15 @@ impl Session {
     pub(crate) fn behind_portal(&mut self, portal: &Bytes) -> Vec<Bytes> {
         let named = std::str::from_utf8(portal).map(|name| Named::Cursor(name.to_owned()));
         self.texts_of(named.into_iter().collect())
+    }
+
+    /// Whether code in a message that nobody understands may go on with what the session has given names to: with EXECUTE or
+    /// FETCH within it, say, of which nothing is to be seen.
+    pub(crate) fn goes_on_unseen(&self, facts: &[Facts], sql: &Bytes) -> bool {
+        facts.iter().any(|facts| facts.certainty == Certainty::Unknown)
+            && (self.registry.has_besides(sql)
+                || self.park.names_besides(sql)
+                || self.expect.iter().any(|entry| entry.owed.names_besides(sql)))
     }
 
     fn texts_of(&mut self, mut named: VecDeque<Named>) -> Vec<Bytes> {

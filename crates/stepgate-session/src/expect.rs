@@ -163,6 +163,18 @@ impl Owed {
             _ => false,
         }
     }
+
+    /// Whether, once it has come, something may have a name that is a statement of another text than this, or a portal.
+    pub(crate) fn names_besides(&self, sql: &Bytes) -> bool {
+        match self {
+            Self::Parse { name, statement } => !name.is_empty() && statement.text.sql != *sql,
+            Self::Bind { portal, .. } => !portal.is_empty(),
+            Self::Execute { traces, .. } | Self::Query { traces, .. } => {
+                traces.wild || !traces.names.is_empty()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An entry and the segment (the stretch up to a Sync) that it belongs to.

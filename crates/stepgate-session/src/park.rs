@@ -129,6 +129,16 @@ impl Park {
         })
     }
 
+    /// Whether anything before the first undecided Bind gives a name to another text than this, or to a portal.
+    pub(crate) fn names_besides(&self, sql: &Bytes) -> bool {
+        let undecided = |parked: &&Parked| matches!(parked, Parked::Bind { pass: None, .. });
+        self.frames.iter().take_while(|parked| !undecided(parked)).any(|parked| match parked {
+            Parked::Parse { name, statement, .. } => !name.is_empty() && statement.text.sql != *sql,
+            Parked::Bind { bind, .. } => !bind.portal.is_empty(),
+            Parked::Describe { .. } | Parked::Close { .. } => false,
+        })
+    }
+
     /// Whether anything in it binds a portal of this name, which fails where there is one.
     pub(crate) fn binds_named(&self, portal: &Bytes) -> bool {
         let binds = |parked: &Parked| matches!(parked, Parked::Bind { bind, .. } if bind.portal == *portal);

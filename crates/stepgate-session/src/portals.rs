@@ -70,6 +70,11 @@ impl Portals {
         unnamed.chain(self.named.iter().map(|(name, portal)| (name, portal.finished)))
     }
 
+    /// Whether there are any besides the unnamed one.
+    pub(crate) fn has_named(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     /// Whether there is one that this statement opened.
     pub(crate) fn has_of(&self, number: u64) -> bool {
         self.unnamed.iter().chain(self.named.values()).any(|portal| portal.opened.number() == number)

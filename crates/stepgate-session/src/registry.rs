@@ -349,6 +349,17 @@ impl Registry {
         self.sql.get(name)
     }
 
+    /// Whether there is, or may be, a prepared statement of a name and another text than this, or a cursor.
+    pub(crate) fn has_besides(&self, sql: &Bytes) -> bool {
+        let is_other = |(name, meaning): (&Bytes, &Meaning)| {
+            !name.is_empty() && !matches!(meaning, Meaning::Known(prepared) if prepared.text.sql == *sql)
+        };
+        self.doubtful
+            || !self.sql.is_empty()
+            || self.portals.has_named()
+            || self.statements.iter().any(is_other)
+    }
+
     /// The text of a cursor that SQL declared, or of what is bound to a portal of this name.
     pub(crate) fn text_of_cursor(&self, name: &Bytes) -> Option<Text> {
         match self.made(name) {

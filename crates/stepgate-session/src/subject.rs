@@ -65,6 +65,8 @@ pub struct Pending {
     /// The texts that it goes on with by their names (EXECUTE, FETCH, a portal that SQL made), as far as they are known: part of
     /// what runs.
     pub behind: Vec<Bytes>,
+    /// It is not understood, and the session has, or may have, prepared statements or cursors that code in it could go on with.
+    pub unseen: bool,
     /// Bind values as they came.
     pub values: Vec<Option<Bytes>>,
     /// A format code for each value.

@@ -184,11 +184,12 @@ impl Session {
         let facts = self.given_types(facts, &pending.types);
         // Of what nobody saw being made, the portal's name is all that there was.
         let behind = if opaque { pending.behind.clone() } else { self.behind(&facts) };
+        let unseen = self.goes_on_unseen(&facts, &pending.sql);
         drop(pending);
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             let pending = Arc::make_mut(&mut subject.pending);
-            (pending.facts, pending.behind) = (Arc::clone(&facts), behind);
+            (pending.facts, pending.behind, pending.unseen) = (Arc::clone(&facts), behind, unseen);
             subject.known = known;
         }
         Some(facts)

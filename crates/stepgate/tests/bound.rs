@@ -5,6 +5,8 @@
 mod support;
 
 use stepgate_testkit::{Person, Psql};
+use support::frames::{frame, held as held_of, query, send, sync, until_tag};
+use support::raw::{config, runtime, session};
 use support::{World, held, passes, waits};
 
 const WRITE: &str = "insert into products values (900, 'new', 'home', 1);";
@@ -105,6 +107,31 @@ fn a_view_in_another_schema_or_with_other_columns_is_not_what_was_approved() {
         beside(&world, change);
         waits(&world, &mut psql, &dana, PICKED);
     }
+}
+
+/// PL/pgSQL runs EXECUTE and FETCH as it does any statement: nobody sees by its text what of the session's that is.
+#[test]
+fn a_pass_of_code_that_nobody_understands_is_none_where_it_could_go_on_with_what_the_session_has_named() {
+    const RUNS: &str = "copy (select * from lab.runs()) to stdout;";
+    let world = world(
+        "create function lab.runs() returns setof text language plpgsql as $$ declare r record; \
+         begin for r in execute 'execute ' || 'p' loop return next r::text; end loop; end $$;",
+    );
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let request = deferred(&mut psql, RUNS);
+    approve(&world, &mut olga, &request);
+    passes(&mut psql, "prepare p as select name from products;");
+    waits(&world, &mut psql, &dana, RUNS);
+    let runtime = runtime();
+    let mut session = runtime.block_on(session(&config(&world, &dana))).unwrap();
+    send(&runtime, &mut session, &[frame(b'P', b"p\0select name from products\0\0\0"), sync()].concat());
+    until_tag(&runtime, &mut session, b'Z');
+    send(&runtime, &mut session, &query(RUNS));
+    held_of(&runtime, &mut session);
+    // Where nothing has a name, it is what was approved.
+    let reply = world.psql(&dana).run(RUNS).unwrap();
+    assert_eq!(reply.sqlstate, "26000", "{}", reply.text());
 }
 
 const CALLS: &str = "copy (select * from lab.shown()) to stdout;";

@@ -254,6 +254,7 @@ fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {
         sql: bytes::Bytes::copy_from_slice(sql.as_bytes()),
         read: None,
         behind: Vec::new(),
+        unseen: false,
         values: Vec::new(),
         formats: Vec::new(),
         types: Vec::new(),

@@ -164,6 +164,7 @@ impl Case<'_> {
         };
         self.session.is_none_or(has_own)
             || self.pending.restated
+            || self.pending.unseen
             // Of functions of one name, its message names one.
             || self.pending.protocol == Protocol::Function
             || self.pending.facts.iter().any(Facts::is_of_session)

@@ -43,6 +43,7 @@ mod tests {
             sql: Bytes::from_static(sql.as_bytes()),
             read: None,
             behind: Vec::new(),
+            unseen: false,
             values: values.iter().map(|value| value.map(Bytes::from_static)).collect(),
             formats: Vec::new(),
             types: Vec::new(),

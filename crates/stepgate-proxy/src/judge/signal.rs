@@ -209,6 +209,7 @@ mod tests {
             sql: Bytes::copy_from_slice(sql.as_bytes()),
             read: None,
             behind: Vec::new(),
+            unseen: false,
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),
