@@ -4,6 +4,7 @@ mod acting;
 mod ddl;
 mod freshness;
 mod keys;
+mod made;
 mod past;
 mod rest;
 
@@ -28,12 +29,13 @@ use crate::{
 };
 
 use acting::Acts;
-pub(crate) use acting::{Acting, act};
+pub(crate) use acting::{Acting, Named, act};
 use ddl::Commits;
-pub(crate) use ddl::{CommitsDdl, Ddl, Opened, Transaction};
+pub(crate) use ddl::{CommitsDdl, Ddl, Opened};
 use freshness::Freshness;
 use keys::Keys;
 pub(crate) use keys::Writing;
+pub(crate) use made::Transaction;
 pub(crate) use past::Past;
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known

@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use stepgate_session::{Pending, Session, TrackedKeys};
-use stepgate_sql::Mentioned;
+use stepgate_sql::{By, Mentioned};
 use stepgate_store::{Bell, PendingRelease};
 use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Piece, Problem};
@@ -244,9 +244,9 @@ impl Drive {
             Some((hold, _)) => Doing::Held(hold.waiting.request),
             None => rests.map_or(Doing::Active, Doing::at_rest),
         });
-        if rests.is_some() {
+        if let Some(status) = rests {
             self.session.forget_catalog_before();
-            state.under_way.rests(self.session.resolves_by().1, rests == Some(b'I'));
+            state.under_way.rests(self.session.resolves_by().1, status);
         }
     }
 
@@ -325,9 +325,10 @@ impl Drive {
         let database = &self.judge.database;
         let Some(view) = database.view() else { return };
         let session = state.under_way.session();
-        let names = |sql: &Bytes| vec![Mentioned::of(sql, &view.catalog)];
+        // Under which path it was, is not known.
+        let names = |sql: &Bytes| vec![Mentioned::of(sql, &view.catalog, &By::anything())];
         self.session
-            .doubt_parsed(|sql, since| database.has_changed(since, session, 1, || names(sql)).is_some());
+            .doubt_parsed(|sql, since| database.has_changed(since, (session, 0), 1, || names(sql)).is_some());
     }
 
     /// The session learns what is new of its database.

@@ -11,6 +11,7 @@ mod buffers;
 mod cancel;
 mod catalog;
 mod certificate;
+mod changing;
 mod crowd;
 mod database;
 mod databases;

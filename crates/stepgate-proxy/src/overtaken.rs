@@ -6,18 +6,16 @@
 //! may have committed DDL, the catalog is looked at again, and what runs is judged by it. What two transactions have changed
 //! since then may have been something else in between, of which no catalog tells: whoever hangs on that is overtaken.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use stepgate_session::{GoesOn, Pending, Protocol, Text, TransactionSoFar};
-use stepgate_sql::{
-    Catalog, Changes, Doubt, Facts, Mentioned, SessionState, Taints, Touched, analyze, written,
-};
+use stepgate_sql::{Catalog, Doubt, Facts, Mentioned, SessionState, Taints, analyze, written};
 use stepgate_types::{Certainty, Kind, RelationName};
 
-use crate::database::{Acting, CommitsDdl, Database, Ddl, Opened, Transaction, act};
+use crate::changing::{Changing, named};
+use crate::database::{Acting, CommitsDdl, Database, Ddl, Named, Opened, act};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -31,9 +29,6 @@ const MAX_WATCHED: usize = 4 * stepgate_session::MAX_OWED;
 /// and what portals may take.
 const MAX_WATCHED_BYTES: usize = 64 << 20;
 
-/// The most statements of which it is remembered what each may commit later.
-const MAX_LATER: usize = 64;
-
 /// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
     pub(crate) pending: Arc<Pending>,
@@ -42,6 +37,8 @@ pub(crate) struct Watched {
     /// By which its names were resolved.
     pub(crate) state: Arc<SessionState>,
     catalog: Own<Catalog>,
+    /// It looks for all its names by its own path.
+    on_path: bool,
     /// Its portal has returned some rows, and may return more.
     suspended: bool,
     /// How often some session might have committed DDL before, and this one of those.
@@ -113,9 +110,14 @@ impl Watched {
     }
 
     /// The names that what it does hangs on, as things were when it was judged and as they are.
-    fn mentioned(&self, catalog: &Catalog) -> Vec<Mentioned> {
+    fn mentioned(&self, catalog: &Arc<Catalog>) -> Vec<Mentioned> {
+        [&self.catalog, catalog].map(|it| self.named(it).mentioned()).into()
+    }
+
+    fn named(&self, catalog: &Arc<Catalog>) -> Named {
         let sql = self.executes.as_ref().map_or(&self.pending.sql, |text| &text.sql);
-        vec![Mentioned::of(sql, &self.catalog), Mentioned::of(sql, catalog)]
+        // What is left of a portal may find its names by another.
+        named(sql, catalog, Some(&*self.state).filter(|_| self.on_path && !self.suspended))
     }
 
     /// Whether it may have left more behind than a reply: code ran in it or it wrote something, or may have since DDL of the
@@ -125,13 +127,21 @@ impl Watched {
         self.epoch != ddl.epoch || self.pending.facts.iter().any(does)
     }
 
-    /// Whether others than this session have changed what it hangs on more than once since it was last judged: what that was
-    /// in between is not known. If so, whether that may have been code.
-    pub(crate) fn was_between(&self, database: &Database, session: u64, catalog: &Catalog) -> Option<bool> {
+    /// Whether what it hangs on was changed more than once since it was last judged, by others than this session or first by
+    /// them and then by itself: what that was in between is not known. If so, whether that may have been code that it ran.
+    pub(crate) fn was_between(
+        &self,
+        database: &Database,
+        session: u64,
+        catalog: &Arc<Catalog>,
+    ) -> Option<bool> {
         if self.is_indifferent() {
             return None;
         }
-        database.has_changed(self.epoch, session, 2, || self.mentioned(catalog))
+        let own = (session, self.pending.number);
+        let code = database.has_changed(self.epoch, own, 2, || self.mentioned(catalog))?;
+        let writes = self.pending.facts.iter().any(|facts| !facts.read_only);
+        Some(code.runs || (code.runs_on_write && writes))
     }
 
     /// Whether it makes no difference what its names meant: it was let through for anything, or neither shows nor stores
@@ -207,21 +217,8 @@ pub(crate) struct UnderWay {
     heard: Instant,
     /// The statement at the front when the catalog was last looked at.
     looked: Option<u64>,
-    /// What the open transaction changes for others: whatever is sent next may commit it.
-    has_ddl: Option<Arc<Transaction>>,
-    /// What would end that is on its way.
-    has_ended: bool,
-    /// As others see it.
-    opened: Option<Opened>,
-    /// Which of the database's sessions this is, once it has changed anything.
-    session: Option<u64>,
-    /// What was sent that may commit DDL, by number; and what found no room there.
-    commits: BTreeMap<u64, CommitsDdl>,
-    commits_more: Option<CommitsDdl>,
-    /// What has been done, and may not be committed before the next ReadyForQuery: a Sync commits, after whatever was deferred.
-    commits_later: Vec<CommitsDdl>,
-    /// How often that was done, and the database's epoch moved by it.
-    committed: u64,
+    /// What its open transaction changes for others.
+    changing: Changing,
 }
 
 impl Default for UnderWay {
@@ -232,14 +229,7 @@ impl Default for UnderWay {
             catalog: None,
             heard: Instant::now(),
             looked: None,
-            has_ddl: None,
-            has_ended: false,
-            opened: None,
-            session: None,
-            commits: BTreeMap::new(),
-            commits_more: None,
-            commits_later: Vec::new(),
-            committed: 0,
+            changing: Changing::default(),
         }
     }
 }
@@ -265,29 +255,22 @@ impl UnderWay {
     ) {
         let Judged { goes_on, state, catalog, ddl, now, in_block } = by;
         if pending.transaction == TransactionSoFar::Nothing {
-            (self.has_ddl, self.opened) = (None, None);
+            self.changing.has_ended();
             // With the transaction, its portals have ended.
             self.watched.retain(|watched| !watched.suspended);
             if anew {
                 // What was bound before and never executed is gone.
                 self.watched.clear();
-                self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
-                self.commits.clear();
-                (self.commits_more, self.commits_later) = (None, Vec::new());
+                self.changing.begins_anew();
             }
         }
-        let text = match &goes_on {
+        let sql = match &goes_on {
             Some(GoesOn::Prepared(text)) => &text.sql,
             _ => &pending.sql,
         };
-        self.changes(&pending.facts, text, catalog, database, in_block);
-        if let Some(transaction) = &self.has_ddl {
-            if self.commits.len() < MAX_WATCHED {
-                self.commits.insert(pending.number, database.commits_ddl(transaction));
-            } else {
-                self.commits_more.get_or_insert_with(|| database.commits_ddl(transaction));
-            }
-        }
+        let on_path = goes_on.is_none();
+        let text = named(sql, catalog, Some(&**state).filter(|_| on_path));
+        self.changing.sends(pending.number, &pending.facts, &text, database, in_block, ddl);
         let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
         if depends {
             let mut pending = pending;
@@ -301,71 +284,34 @@ impl UnderWay {
                 }
                 None => None,
             };
-            let text = executes.as_ref().map_or(&pending.sql, |text| &text.sql);
-            let acting = act(&pending.facts).then(|| database.acting(self.number(database), text, catalog));
-            let watched = Watched {
+            let acts = act(&pending.facts);
+            let mut watched = Watched {
                 pending,
                 executes,
                 suspended: false,
                 state: Arc::clone(state),
                 catalog: self.own(catalog),
+                on_path,
                 epoch: ddl.epoch,
-                own: self.committed,
+                own: self.changing.committed(),
                 sent: now,
-                acting,
+                acting: None,
             };
+            if acts {
+                let session = self.changing.number(database);
+                watched.acting = Some(database.acting(session, watched.named(catalog)));
+            }
             self.bytes = if self.watched.is_empty() { 0 } else { self.bytes };
             self.bytes = self.bytes.saturating_add(watched.bytes());
             self.watched.push_back(watched);
         }
     }
 
-    /// Counts what a statement changes for others to the transaction that is open, or to one of its own.
-    fn changes(
-        &mut self,
-        facts: &[Facts],
-        sql: &Bytes,
-        catalog: &Catalog,
-        database: &Arc<Database>,
-        in_block: bool,
-    ) {
-        if self.has_ddl.is_none() && !facts.iter().any(makes_for_others) {
-            return;
-        }
-        let Changes { touched, ends, twice, code } = changed_by(facts, sql, catalog);
-        let session = self.number(database);
-        let before = self.has_ddl.take_if(|_| in_block && !self.has_ended);
-        self.has_ended = ends;
-        self.has_ddl = Some(match before {
-            Some(before) if touched == Touched::Nothing && !twice => before,
-            Some(before) => {
-                let Transaction { number, session, touched: so_far, twice: was, code: had } =
-                    before.as_ref().clone();
-                let touched = so_far.and(touched);
-                Arc::new(Transaction { number, session, touched, twice: was || twice, code: had || code })
-            }
-            None => Arc::new(Transaction { number: database.number(), session, touched, twice, code }),
-        });
-        // In its place: what is dropped later would take this along.
-        drop(self.opened.take());
-        self.opened = self.has_ddl.as_ref().map(|transaction| database.opened(transaction));
-    }
-
-    /// Which of the database's sessions this is.
-    fn number(&mut self, database: &Database) -> u64 {
-        *self.session.get_or_insert_with(|| database.number())
-    }
-
     /// Whether what was sent last does what must not be done beside what another session does: both were decided on at once.
-    pub(crate) fn clashes(&self, database: &Database, catalog: &Catalog) -> bool {
-        let session = self.session();
+    pub(crate) fn clashes(&self, database: &Database, catalog: &Arc<Catalog>) -> bool {
         let last = self.watched.back().filter(|last| last.acting.is_some());
-        let touched = self.has_ddl.as_ref().map(|transaction| &transaction.touched);
-        touched.is_some_and(|touched| database.is_hung_on(session, touched))
-            || last.is_some_and(|last| {
-                let sql = last.executes.as_ref().map_or(&last.pending.sql, |text| &text.sql);
-                database.is_being_changed(session, || Mentioned::of(sql, catalog))
-            })
+        self.changing.clashes(database)
+            || last.is_some_and(|last| database.is_being_changed(self.session(), || last.named(catalog)))
     }
 
     /// Whether a statement that is decided on must not be sent now, for another session does what must not be done beside
@@ -374,22 +320,24 @@ impl UnderWay {
         &self,
         database: &Database,
         facts: &[Facts],
-        sql: &Bytes,
-        catalog: &Catalog,
+        text: &Named,
+        ddl: Ddl,
     ) -> Option<Clash> {
-        let session = self.session();
-        if facts.iter().any(makes_for_others)
-            && database.is_hung_on(session, &changed_by(facts, sql, catalog).touched)
-        {
+        if self.changing.would_clash(database, facts, text, ddl) {
             return Some(Clash::IsUsed);
         }
-        let changed = act(facts) && database.is_being_changed(session, || Mentioned::of(sql, catalog));
+        let changed = act(facts) && database.is_being_changed(self.session(), || text.clone());
         changed.then_some(Clash::IsChanged)
+    }
+
+    /// Whether what it has changed in its open transaction has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.changing.is_failed()
     }
 
     /// Which of the database's sessions this is; none that has changed anything has the number 0.
     pub(crate) fn session(&self) -> u64 {
-        self.session.unwrap_or_default()
+        self.changing.session()
     }
 
     /// What was sent last compares with nothing any more: what it came in need not be kept.
@@ -402,23 +350,19 @@ impl UnderWay {
         }
     }
 
-    /// Its reply is complete; `suspended`: there may be more of it; `rests`: nothing could still commit what it has done.
-    pub(crate) fn is_done(&mut self, number: u64, suspended: bool, rests: bool) {
+    /// Its reply is complete; `suspended`: there may be more of it.
+    pub(crate) fn is_done(&mut self, number: u64, suspended: bool) {
         let place = self.watched.iter().position(|watched| watched.pending.number == number);
         match place.and_then(|place| self.watched.get_mut(place)) {
             Some(watched) if suspended => watched.suspended = true,
             Some(_) => drop(place.and_then(|place| self.watched.remove(place))),
             None => {}
         }
-        let Some(commits) = self.commits.remove(&number) else { return };
-        if rests {
-            self.committed += 1;
-        } else if self.commits_later.len() < MAX_LATER {
-            self.commits_later.push(commits);
-        } else {
-            self.commits_later.iter().take(1).for_each(CommitsDdl::anything);
-            self.committed += 1;
-        }
+    }
+
+    /// The same: so many of its statements are done if it failed; `rests`: nothing could still commit what it has done.
+    pub(crate) fn has_committed(&mut self, number: u64, done: Option<usize>, rests: bool) {
+        self.changing.is_done(number, done, rests);
     }
 
     /// Something came from the server. Says whether the catalog must be looked at before it is taken. `described`: whose
@@ -446,7 +390,7 @@ impl UnderWay {
     pub(crate) fn pass(&mut self, ddl: Ddl, catalog: &Arc<Catalog>, taints: &Taints) {
         let own = self.own(catalog);
         for watched in &mut self.watched {
-            (watched.epoch, watched.own) = (ddl.epoch, self.committed);
+            (watched.epoch, watched.own) = (ddl.epoch, self.changing.committed());
             // What has moved something has the names of before.
             if !watched.only_moves() {
                 watched.catalog = Arc::clone(&own);
@@ -458,13 +402,9 @@ impl UnderWay {
     }
 
     /// Nothing is under way: what was to be committed is, and another catalog than that in use is let go.
-    /// `ended`: no transaction is open.
-    pub(crate) fn rests(&mut self, catalog: &Arc<Catalog>, ended: bool) {
-        if ended {
-            (self.has_ddl, self.opened) = (None, None);
-        }
-        self.committed += u64::try_from(self.commits_later.len()).unwrap_or(u64::MAX);
-        self.commits_later.clear();
+    /// `status`: of the transaction.
+    pub(crate) fn rests(&mut self, catalog: &Arc<Catalog>, status: u8) {
+        self.changing.rests(status);
         if self.watched.is_empty() && self.catalog.as_ref().is_some_and(|own| !Arc::ptr_eq(&**own, catalog)) {
             self.catalog = None;
         }
@@ -473,8 +413,8 @@ impl UnderWay {
     /// What may still commit DDL, that it is not committed, and what is under way, for whoever sees the server's end of the
     /// session out.
     pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Option<Opened>, Vec<Watched>) {
-        let commits = self.commits.into_values().chain(self.commits_more).chain(self.commits_later);
-        (commits.collect(), self.opened, self.watched.into())
+        let (commits, opened) = self.changing.into_parts();
+        (commits, opened, self.watched.into())
     }
 
     fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {
@@ -484,21 +424,17 @@ impl UnderWay {
         }
     }
 
-    fn own_commits(&self) -> usize {
-        self.commits.len() + usize::from(self.commits_more.is_some()) + self.commits_later.len()
-    }
-
     /// Whether another session of the gate may have committed DDL since a statement under way was sent.
     pub(crate) fn may_be_overtaken(&self, ddl: Ddl) -> bool {
         let by_others = |watched: &Watched| {
-            ddl.epoch.wrapping_sub(watched.epoch) != self.committed.wrapping_sub(watched.own)
+            ddl.epoch.wrapping_sub(watched.epoch) != self.changing.committed().wrapping_sub(watched.own)
         };
         self.others_commit(ddl) || self.watched.iter().any(by_others)
     }
 
     /// Whether another session of the gate may commit DDL at any time.
     pub(crate) fn others_commit(&self, ddl: Ddl) -> bool {
-        ddl.committing > self.own_commits()
+        ddl.committing > self.changing.under_way()
     }
 
     /// What is under way.
@@ -532,19 +468,4 @@ fn may_change(facts: &Facts) -> bool {
         || facts.through_views
         || !facts.is_settled()
         || matches!(facts.kind, Kind::Ddl | Kind::Utility)
-}
-
-/// What statements of this text change for others. What is not understood was let through for whatever it may do.
-fn changed_by(facts: &[Facts], sql: &Bytes, catalog: &Catalog) -> Changes {
-    let changes = Changes::of(sql, catalog);
-    let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
-    if facts.iter().any(|facts| makes_for_others(facts) && is_known(facts)) {
-        return changes;
-    }
-    Changes { ends: changes.ends, ..Changes::default() }
-}
-
-/// Whether a statement changes what other sessions' names mean, as far as it is understood.
-pub(crate) fn makes_for_others(facts: &Facts) -> bool {
-    facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)
 }

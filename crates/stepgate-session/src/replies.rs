@@ -116,6 +116,7 @@ impl Session {
                 }
             }
             (Owed::Query { .. } | Owed::Execute { .. }, b'C') => {
+                self.tally.completed = self.tally.completed.saturating_add(1);
                 if self.lets_complete(frame) {
                     self.complete(frame);
                 }
@@ -183,6 +184,11 @@ impl Session {
 
     /// The same; `suspended`: the portal may be executed further.
     pub(crate) fn ended(&mut self, sqlstate: Option<String>, suspended: bool) {
+        self.ends(sqlstate, suspended, false);
+    }
+
+    /// The same; `undone`: the server has failed it, or has skipped it.
+    fn ends(&mut self, sqlstate: Option<String>, suspended: bool, undone: bool) {
         let Some(entry) = self.expect.pop_front() else { return };
         self.drop_copy_marks();
         if suspended {
@@ -210,6 +216,11 @@ impl Session {
                 _ => self.tell_keys(number, &[]),
             }
             let tally = self.tally.take();
+            let done = match &entry.owed {
+                // What was cut off, the server may have completed all the same.
+                Owed::Query { failed: true, .. } => Some(tally.completed),
+                _ => undone.then_some(0),
+            };
             self.limits.told_of = 0;
             let late = |traces: &Traces| traces.late.is_some();
             let goes_on = suspended && !self.portals_end_next();
@@ -217,6 +228,7 @@ impl Session {
             self.actions.push_back(Action::Completed {
                 number,
                 sqlstate: sqlstate.clone(),
+                done,
                 rows: tally.rows,
                 bytes: tally.bytes,
                 suspended,
@@ -357,7 +369,7 @@ impl Session {
                 self.expect.pop_front();
             } else {
                 last = number.or(last);
-                self.done(sqlstate.clone());
+                self.ends(sqlstate.clone(), false, true);
             }
         }
         // What was sent last is skipped, too, unless it is behind another Sync.
@@ -368,6 +380,7 @@ impl Session {
             self.actions.push_back(Action::Completed {
                 number,
                 sqlstate,
+                done: Some(0),
                 rows: 0,
                 bytes: 0,
                 suspended: false,

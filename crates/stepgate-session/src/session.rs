@@ -71,6 +71,8 @@ pub enum Action {
         number: u64,
         /// SQLSTATE where it failed.
         sqlstate: Option<String>,
+        /// Where it failed by the server's own word: how many of its statements are done all the same.
+        done: Option<usize>,
         /// Rows that went to the client.
         rows: u64,
         /// Bytes of rows and COPY data that went to the client.

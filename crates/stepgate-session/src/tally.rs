@@ -5,6 +5,8 @@
 pub(crate) struct Tally {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// How many statements of the message the server has completed.
+    pub(crate) completed: usize,
 }
 
 impl Tally {

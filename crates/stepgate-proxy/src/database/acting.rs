@@ -2,15 +2,16 @@
 //! they run somebody's code, send, lock or set something. What they hang on must not be changed beneath them: whoever comes
 //! second, they or the DDL, is refused. Each is written down here or among the commits before it looks for the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use stepgate_sql::{Catalog, Facts, Mentioned, SinkKind, Touched};
+use stepgate_sql::{By, Catalog, Facts, Mentioned, SinkKind};
 
 use super::Database;
+use super::made::{Made, Transaction};
 
-/// How many texts of others, and bytes of them, are looked through for one statement of DDL. Of more, whoever pipelines them
+/// How many texts of others, and bytes of them and of what they call, are looked through for one statement of DDL. Of more, whoever pipelines them
 /// would keep a thread busy with each DDL that anybody sends: it is refused.
 const MAX_LOOKED_AT: usize = 4_096;
 const MAX_BYTES_LOOKED_AT: usize = 8 << 20;
@@ -21,8 +22,22 @@ pub(super) type Acts = BTreeMap<u64, Act>;
 /// One of them.
 pub(super) struct Act {
     session: u64,
-    sql: Bytes,
-    catalog: Arc<Catalog>,
+    text: Named,
+}
+
+/// What a statement says, and by what its names are resolved.
+#[derive(Clone)]
+pub(crate) struct Named {
+    pub(crate) sql: Bytes,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) by: By,
+}
+
+impl Named {
+    /// The names that it hangs on.
+    pub(crate) fn mentioned(&self) -> Mentioned {
+        Mentioned::of(&self.sql, &self.catalog, &self.by)
+    }
 }
 
 /// Such a statement, until it is done.
@@ -49,37 +64,49 @@ impl Database {
     }
 
     /// A session is about to send such a statement, of this text.
-    pub(crate) fn acting(self: &Arc<Self>, session: u64, sql: &Bytes, catalog: &Arc<Catalog>) -> Acting {
+    pub(crate) fn acting(self: &Arc<Self>, session: u64, text: Named) -> Acting {
         let number = self.number();
-        let act = Act { session, sql: sql.clone(), catalog: Arc::clone(catalog) };
-        self.acts().insert(number, act);
+        self.acts().insert(number, Act { session, text });
         Acting { database: Arc::clone(self), number }
     }
 
-    /// Whether such a statement of another session hangs on these names.
-    pub(crate) fn is_hung_on(&self, session: u64, touched: &Touched) -> bool {
-        if *touched == Touched::Nothing {
+    /// Whether such a statement of another session hangs on what a transaction changes.
+    pub(crate) fn is_hung_on(&self, transaction: &Transaction) -> bool {
+        let changes = transaction.seen();
+        if changes.is_nothing() {
             return false;
         }
-        let others = self.acts();
-        let others: Vec<(Bytes, Arc<Catalog>)> = others
-            .values()
-            .filter(|act| act.session != session)
-            .map(|act| (act.sql.clone(), Arc::clone(&act.catalog)))
-            .collect();
-        let bytes = others.iter().map(|(sql, _)| sql.len()).fold(0, usize::saturating_add);
+        let others = {
+            let acts = self.acts();
+            let others = acts.values().filter(|act| act.session != transaction.session);
+            others.map(|act| act.text.clone()).collect::<Vec<Named>>()
+        };
+        if others.is_empty() {
+            return false;
+        }
+        let bytes = others.iter().map(|text| text.sql.len()).fold(0, usize::saturating_add);
         if others.len() > MAX_LOOKED_AT || bytes > MAX_BYTES_LOOKED_AT {
             return true;
         }
-        others.iter().any(|(sql, catalog)| Mentioned::of(sql, catalog).hangs_on(touched))
+        let (mut makers, anything) = self.makers(transaction.since);
+        makers.push(transaction.seen());
+        let made = Made::by(&makers, anything);
+        let (mut known, mut read) = (HashSet::new(), 0_usize);
+        others.iter().filter(|text| known.insert((&text.sql, Arc::as_ptr(&text.catalog)))).any(|text| {
+            let mentioned = text.mentioned();
+            read = read.saturating_add(mentioned.read());
+            read > MAX_BYTES_LOOKED_AT || made.changes(&changes, &mentioned)
+        })
     }
 
     /// Whether another session is changing what hangs on names, and has not committed it.
-    pub(crate) fn is_being_changed(&self, session: u64, mentioned: impl FnOnce() -> Mentioned) -> bool {
+    pub(crate) fn is_being_changed(&self, session: u64, text: impl FnOnce() -> Named) -> bool {
         let others = self.changing(session);
         !others.is_empty() && {
-            let mentioned = mentioned();
-            others.iter().any(|touched| mentioned.hangs_on(&touched.touched))
+            let mentioned = text().mentioned();
+            let (makers, anything) = self.makers(u64::MAX);
+            let made = Made::by(&makers, anything);
+            others.iter().any(|by| made.changes(by, &mentioned))
         }
     }
 }

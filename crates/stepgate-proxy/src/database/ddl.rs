@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use stepgate_sql::{Mentioned, Touched};
+use stepgate_sql::Mentioned;
 
 use super::Database;
+use super::made::{Code, Made, Seen, Transaction, code_of};
 
 /// The most commits that are remembered, and the most names in them: of what is older, nothing is known.
 const MAX_COMMITS: usize = 8_192;
-const MAX_NAMES: usize = 65_536;
+const MAX_NAMES: usize = 131_072;
 
 /// DDL of a database's sessions at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,29 +23,6 @@ pub(crate) struct Ddl {
     pub(crate) committing: usize,
 }
 
-/// What one transaction with DDL changes, as far as it has come.
-#[derive(Debug, Clone)]
-pub(crate) struct Transaction {
-    /// Which of the database's.
-    pub(crate) number: u64,
-    /// Whose.
-    pub(crate) session: u64,
-    pub(crate) touched: Touched,
-    /// It may be more than one.
-    pub(crate) twice: bool,
-    /// Somebody's code may be among it.
-    pub(crate) code: bool,
-}
-
-impl Transaction {
-    fn names(&self) -> usize {
-        match &self.touched {
-            Touched::Names(names) => names.len(),
-            _ => 1,
-        }
-    }
-}
-
 /// What may be committed at any time, and what was.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
@@ -52,37 +30,75 @@ pub(super) struct Commits {
     under_way: BTreeMap<u64, Arc<Transaction>>,
     /// Of transactions that are open, whatever is under way in them; by session.
     open: BTreeMap<u64, Arc<Transaction>>,
-    /// With the epoch that it began, oldest first.
-    done: VecDeque<(u64, Arc<Transaction>)>,
+    /// Oldest first.
+    done: VecDeque<Done>,
     /// The names in those.
     names: usize,
     /// The newest epoch of which nothing is known any more, and the newest of those with code in it.
     forgotten: u64,
     forgotten_code: u64,
     last: u64,
+    /// The newest epoch of what may have made something that nobody has seen.
+    unseen: u64,
+}
+
+/// What may have been committed.
+#[derive(Debug)]
+struct Done {
+    /// The epoch that it began.
+    epoch: u64,
+    transaction: Arc<Transaction>,
+    /// How many names it was counted with.
+    names: usize,
 }
 
 impl Commits {
     fn is_done(&mut self, number: u64, epoch: u64) {
         let Some(transaction) = self.under_way.remove(&number) else { return };
-        if transaction.touched == Touched::Nothing {
+        let seen = transaction.seen();
+        if seen.has_unseen() {
+            self.unseen = epoch;
+        }
+        if seen.is_nothing() {
             return;
         }
-        // Each statement of a transaction may be the one that commits it.
-        if let Some((at, _)) = self.done.back_mut().filter(|(_, last)| Arc::ptr_eq(last, &transaction)) {
-            *at = epoch;
-            return;
+        // Each statement of a transaction may be the one that commits it; and who drops what is there to no effect does so as
+        // often as they like.
+        let is_same = |done: &Done| {
+            Arc::ptr_eq(&done.transaction, &transaction)
+                || seen.only_drops() && done.transaction.session == seen.session && {
+                    let before = done.transaction.seen();
+                    before.only_drops() && before.drops_as(&seen)
+                }
+        };
+        if let Some(before) = self.done.iter().rposition(is_same).and_then(|at| self.done.remove(at)) {
+            self.names = self.names.saturating_sub(before.names);
         }
-        self.names = self.names.saturating_add(transaction.names());
-        self.done.push_back((epoch, transaction));
+        let names = seen.names();
+        self.names = self.names.saturating_add(names);
+        self.done.push_back(Done { epoch, transaction, names });
         while self.done.len() > MAX_COMMITS || self.names > MAX_NAMES {
-            let Some((epoch, gone)) = self.done.pop_front() else { break };
-            self.names = self.names.saturating_sub(gone.names());
-            self.forgotten = epoch;
-            if gone.code {
-                self.forgotten_code = epoch;
+            let Some(gone) = self.done.pop_front() else { break };
+            self.names = self.names.saturating_sub(gone.names);
+            self.forgotten = gone.epoch;
+            if gone.transaction.seen().code() != Code::default() {
+                self.forgotten_code = gone.epoch;
             }
         }
+    }
+
+    /// What was committed since then.
+    fn since(&self, epoch: u64) -> impl Iterator<Item = &Arc<Transaction>> {
+        self.done.iter().rev().take_while(move |done| done.epoch > epoch).map(|done| &done.transaction)
+    }
+
+    /// All that may have made something since then, whoever it is of: what is not done was judged earlier, maybe. And whether
+    /// something may have been made that nobody has seen.
+    fn makers(&self, epoch: u64) -> (Vec<Seen>, bool) {
+        let going = || self.under_way.values().chain(self.open.values());
+        let epoch = going().map(|it| it.since).min().map_or(epoch, |since| since.min(epoch));
+        let makers = self.since(epoch).chain(going()).map(|it| it.seen()).collect();
+        (makers, self.unseen > epoch || self.forgotten > epoch)
     }
 }
 
@@ -106,18 +122,16 @@ impl Drop for Opened {
 }
 
 impl CommitsDdl {
+    /// A message of its transaction is done, so many of its statements if it failed.
+    pub(crate) fn settles(&self, transaction: &Transaction, number: u64, done: Option<usize>) {
+        self.database.settles(transaction, number, done);
+    }
+
     /// It may commit anything, any number of times.
     pub(crate) fn anything(&self) {
-        let mut commits = self.database.commits();
-        if let Some(transaction) = commits.under_way.get_mut(&self.number) {
-            let Transaction { number, session, .. } = **transaction;
-            *transaction = Arc::new(Transaction {
-                number,
-                session,
-                touched: Touched::Anything,
-                twice: true,
-                code: true,
-            });
+        let transaction = self.database.commits().under_way.get(&self.number).cloned();
+        if let Some(transaction) = transaction {
+            transaction.anything();
         }
     }
 }
@@ -176,41 +190,68 @@ impl Database {
         Opened { database: Arc::clone(self), session: transaction.session }
     }
 
-    /// What other sessions have changed and not committed, or may commit at any time.
-    pub(super) fn changing(&self, session: u64) -> Vec<Arc<Transaction>> {
-        let commits = self.commits();
-        let all = commits.open.values().chain(commits.under_way.values());
-        all.filter(|it| it.session != session).cloned().collect()
+    /// A message of a transaction is done, so many of its statements if it failed: what it hung on was there, or was not.
+    fn settles(&self, transaction: &Transaction, number: u64, done: Option<usize>) {
+        let hangs = transaction.hangs(number);
+        if hangs || done.is_some() {
+            let made = hangs.then(|| {
+                let (makers, anything) = self.makers(transaction.since);
+                Made::by(&makers, anything)
+            });
+            transaction.settles(number, done, made.as_ref());
+        }
     }
 
-    /// Whether as many transactions of other sessions as that may have changed since then, if only for a while, what such
-    /// names mean, and, if so, whether they mean somebody's code; it is asked which names only if it matters.
+    /// All that may have made something since then.
+    pub(super) fn makers(&self, epoch: u64) -> (Vec<Seen>, bool) {
+        self.commits().makers(epoch)
+    }
+
+    /// What other sessions have changed and not committed, or may commit at any time.
+    pub(super) fn changing(&self, session: u64) -> Vec<Seen> {
+        let commits = self.commits();
+        let all = commits.open.values().chain(commits.under_way.values());
+        all.filter(|it| it.session != session).map(|it| it.seen()).collect()
+    }
+
+    /// Whether as many transactions as that, one of another session's among them, may have changed since then, if only for a
+    /// while, what such names mean, and, if so, what of somebody's code they may have meant; it is asked which names only if it
+    /// matters. What the session does itself may change them back, but for what that statement does which has these names.
     pub(crate) fn has_changed(
         &self,
         epoch: u64,
-        session: u64,
+        (session, statement): (u64, u64),
         enough: usize,
         mentioned: impl FnOnce() -> Vec<Mentioned>,
-    ) -> Option<bool> {
+    ) -> Option<Code> {
         let commits = self.commits();
         if commits.forgotten > epoch {
-            return Some(commits.forgotten_code > epoch);
+            let code = commits.forgotten_code > epoch;
+            return Some(Code { runs: code, runs_on_write: code });
         }
-        let done = commits.done.iter().rev().take_while(|(at, _)| *at > epoch).map(|(_, it)| it);
-        let others: Vec<Arc<Transaction>> =
-            done.chain(commits.under_way.values()).filter(|it| it.session != session).cloned().collect();
-        drop(commits);
-        let weight = |it: &Transaction| if it.twice { 2 } else { 1 };
-        if others.iter().map(|it| weight(it)).sum::<usize>() < enough {
+        let all = commits.since(epoch).chain(commits.under_way.values());
+        let seen = |it: &Arc<Transaction>| match it.seen() {
+            own if own.session == session => own.beside(statement),
+            other => other,
+        };
+        let all: Vec<Seen> = all.map(seen).collect();
+        let is_other = |it: &Seen| it.session != session;
+        if !all.iter().any(is_other) || all.iter().map(Seen::weight).sum::<usize>() < enough {
             return None;
         }
-        let mentioned = mentioned();
-        let (mut changed, mut code): (BTreeMap<u64, usize>, bool) = (BTreeMap::new(), false);
-        for it in others.iter().filter(|it| mentioned.iter().any(|names| names.hangs_on(&it.touched))) {
-            let of = changed.entry(it.number).or_default();
-            *of = weight(it).max(*of);
-            code |= it.code;
+        let (makers, anything) = commits.makers(epoch);
+        drop(commits);
+        let (mentioned, made) = (mentioned(), Made::by(&makers, anything));
+        let is_hit = |it: &&Seen| mentioned.iter().any(|names| made.changes(it, names));
+        let hit: Vec<&Seen> = all.iter().filter(is_hit).collect();
+        if !hit.iter().any(|it| is_other(it)) {
+            return None;
         }
-        (changed.values().sum::<usize>() >= enough).then_some(code)
+        let mut changed: BTreeMap<u64, usize> = BTreeMap::new();
+        for it in &hit {
+            let of = changed.entry(it.number).or_default();
+            *of = it.weight().max(*of);
+        }
+        (changed.values().sum::<usize>() >= enough).then(|| code_of(&hit, &makers))
     }
 }

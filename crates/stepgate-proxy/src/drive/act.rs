@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::{Drive, Goodbye, State};
+use crate::changing::{makes_for_others, named};
 use crate::database::{Ddl, View, act};
 use crate::judge::Verdict;
-use crate::overtaken::{Clash, Judged, makes_for_others};
+use crate::overtaken::{Clash, Judged};
 use crate::{CancelNotice, refusal};
 
 /// Whoever sends unknown names has the server asked about its catalog at most so often.
@@ -52,9 +53,11 @@ impl Drive {
                 self.decide_as_before(state, pending).map(Waits::Decide)
             }
             Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
-            Action::Completed { number, sqlstate, rows, bytes, suspended, goes_on } => {
+            Action::Completed { number, sqlstate, done, rows, bytes, suspended, goes_on } => {
                 let started = state.started.take(number);
-                state.under_way.is_done(number, suspended, self.session.rests_in().is_some());
+                state.under_way.is_done(number, suspended);
+                let rests = self.session.rests_in().is_some();
+                state.under_way.has_committed(number, done, rests);
                 if !state.limited.is_empty() {
                     self.settle_limited(state);
                 }
@@ -182,7 +185,7 @@ impl Drive {
             state.outside = decides;
         }
         let doubtful = pending.facts.iter().any(|facts| !facts.reasons.is_empty());
-        if doubtful || self.judge.database.is_behind() || self.clash(state, &pending).is_some() {
+        if doubtful || self.judge.database.is_behind() || self.clash(state, &pending, ddl).is_some() {
             return Some(pending);
         }
         let otherwise = self.session.reads_otherwise(&pending);
@@ -233,7 +236,7 @@ impl Drive {
         seen: bool,
     ) {
         let behind = !seen && self.judge.database.is_behind();
-        let clash = self.clash(state, &pending);
+        let clash = self.clash(state, &pending, ddl);
         let verdict = if let Some(clash) = clash {
             self.judge.fail(&pending, Refusal::CatalogUnknown, refusal::clash(clash)).await
         } else if behind && pending.facts.iter().any(has_names) {
@@ -250,10 +253,11 @@ impl Drive {
     }
 
     /// What another session does that must not be done beside this.
-    fn clash(&mut self, state: &State, pending: &Pending) -> Option<Clash> {
+    fn clash(&mut self, state: &State, pending: &Pending, ddl: Ddl) -> Option<Clash> {
         let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
         let refers = pending.facts.iter().any(refers);
-        if !refers && !act(&pending.facts) && !pending.facts.iter().any(makes_for_others) {
+        let makes = pending.facts.iter().any(makes_for_others) || state.under_way.has_failed();
+        if !refers && !act(&pending.facts) && !makes {
             return None;
         }
         let goes_on = refers.then(|| self.session.goes_on(&pending.text())).flatten();
@@ -262,8 +266,11 @@ impl Drive {
             Some(GoesOn::Cursor(text, facts)) => (&text.sql, facts),
             None => (&pending.sql, &pending.facts),
         };
-        let database = &self.judge.database;
-        state.under_way.would_clash(database, facts, sql, self.session.resolves_by().1)
+        let otherwise = self.session.reads_otherwise(pending);
+        let (names, catalog) = self.session.resolves_by();
+        let names = otherwise.as_ref().unwrap_or(names);
+        let text = named(sql, catalog, Some(&**names).filter(|_| goes_on.is_none()));
+        state.under_way.would_clash(&self.judge.database, facts, &text, ddl)
     }
 
     /// Whether a statement names a relation or column that the catalog in use does not have, or, where something was

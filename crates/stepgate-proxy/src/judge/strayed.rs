@@ -36,7 +36,8 @@ impl Judge {
     }
 
     /// Whether it may have run by what nobody has seen, since others than this session have changed its names more than once;
-    /// what it stored then is known to be unknown before this returns.
+    /// what it stored then is known to be unknown before this returns: of what only reads, and may not have run code that came
+    /// and went meanwhile, nothing.
     pub(crate) async fn judge_between(
         &self,
         view: &View,

@@ -15,6 +15,8 @@ use crate::lexer::{self, Numbers, TokenKind};
 #[derive(Debug, Clone)]
 pub(crate) struct UserType {
     pub(crate) schema: String,
+    /// Its OID; 0 where that is not known.
+    pub(crate) oid: u32,
     /// What making a value of it runs; `None` where that is not known.
     pub(crate) runs: Option<Arc<Routine>>,
     /// Its default, where that runs something of somebody's own: a column without one of its own has it.
@@ -24,7 +26,7 @@ pub(crate) struct UserType {
 impl UserType {
     /// A type of which nothing is known but that it is there.
     pub(super) fn unknown(schema: &str) -> Self {
-        Self { schema: schema.to_owned(), runs: None, default: None }
+        Self { schema: schema.to_owned(), oid: 0, runs: None, default: None }
     }
 }
 
@@ -109,8 +111,10 @@ fn routines<'a>(
         let (function, pins_path) = (name.to_owned(), truth(own_path));
         let source = (form.is_empty() && !body.is_empty() && defaults.is_empty())
             .then(|| Arc::new(Body { text: body.to_owned(), ..Body::default() }));
-        let body =
-            text.map(|text| Arc::new(Body { text, path, function, arguments, pins_path, ..Body::default() }));
+        let body = text.map(|text| {
+            let schema = schema.to_owned();
+            Arc::new(Body { text, path, schema, function, arguments, pins_path, ..Body::default() })
+        });
         let mut on_literal = Gathered::default();
         on_literal.add(types.split(',').filter_map(|it| checks.get(it)).flatten());
         let on_literal = on_literal.into_bodies();
@@ -184,11 +188,13 @@ fn types<'a>(
         let has_plain_default = default.is_empty() || (!truth(calls) && is_plain(default, catalog));
         let code = checks.get(oid).cloned().unwrap_or_default();
         all_opaque.extend(truth(opaque).then_some(oid));
-        if let (false, true, Ok(oid)) = (truth(opaque), code.is_empty(), oid.parse()) {
+        let oid: u32 = oid.parse().unwrap_or_default();
+        if !truth(opaque) && code.is_empty() && oid != 0 {
             catalog.plain_types.insert(oid);
         }
         let of = UserType {
             schema: schema.to_owned(),
+            oid,
             runs: (!truth(opaque)).then(|| Arc::new(Routine::of(code))),
             default: (!has_plain_default).then(|| Routine::expression(default, Vec::new())),
         };
@@ -289,6 +295,7 @@ fn triggers(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogErr
     for row in answers.rows::<6>("triggers")? {
         let [oid, kind, function, of_server, arguments, definition] = row?;
         let Some(at) = loader.known(oid) else { continue };
+        let calls = function.parse().ok().and_then(|of: u32| loader.catalog.routine_names.get(&of).cloned());
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
         let columns: Vec<&str> = relation.columns.iter().map(|column| column.name.as_str()).collect();
         let does = match of_server {
@@ -298,7 +305,9 @@ fn triggers(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogErr
         };
         let when = if definition.is_empty() { Some(Arc::default()) } else { plpgsql::when(definition) };
         match (kind.parse(), when, does) {
-            (Ok(kind), Some(when), Some(does)) => relation.triggers.push(Trigger { kind, when, does }),
+            (Ok(kind), Some(when), Some(does)) => {
+                relation.triggers.push(Trigger { kind, calls, when, does });
+            }
             _ => relation.writes_run_code = true,
         }
     }

@@ -7,6 +7,7 @@ mod comparison;
 mod created;
 mod fingerprint;
 mod functions;
+mod hangs;
 mod listing;
 mod load;
 mod planned;
@@ -374,40 +375,6 @@ impl Catalog {
         let types = self.user_types.iter().filter(move |(_, all)| all.iter().any(|it| is_there(&it.schema)));
         let routines = routines.map(|(name, _)| name.as_str());
         relations.chain(routines).chain(types.map(|(name, _)| name.as_str()))
-    }
-
-    /// The names of what may go with these relations where DROP cascades: views upon them, and functions that are seen
-    /// through, which may take their rows. `None`: more than `most`.
-    pub(crate) fn dropped_with(&self, mut gone: Vec<RelationIndex>, most: usize) -> Option<Vec<&str>> {
-        let is_known = |(schema, routine): &(String, Arc<Routine>)| {
-            schema != "information_schema" && routine.code.as_ref().is_some_and(|it| !it.is_empty())
-        };
-        let functions = self.routines.iter().filter(|(_, all)| all.iter().any(is_known));
-        let mut names: Vec<&str> =
-            functions.map(|(name, _)| name.as_str()).take(most.saturating_add(1)).collect();
-        loop {
-            let upon = |view: &Relation| {
-                let is_gone = |of: &RelationIndex| gone.contains(of);
-                view.views.as_ref().is_none_or(|views| views.iter().any(is_gone))
-                    || view.reads_relations.iter().any(is_gone)
-            };
-            let is_upon = |(at, it): &(RelationIndex, &Relation)| {
-                matches!(it.kind, RelationKind::View | RelationKind::MaterialisedView)
-                    && !it.is_system()
-                    && !gone.contains(at)
-                    && upon(it)
-            };
-            let found: Vec<_> = self.relations.iter().enumerate().filter(is_upon).take(most).collect();
-            if names.len() > most || gone.len() > most {
-                return None;
-            }
-            if found.is_empty() {
-                return Some(names);
-            }
-            names.extend(found.iter().map(|(_, view)| view.name.0.name.as_str()));
-            let found: Vec<RelationIndex> = found.into_iter().map(|(at, _)| at).collect();
-            gone.extend(found);
-        }
     }
 
     /// Temporary relations of that name, of whatever session.

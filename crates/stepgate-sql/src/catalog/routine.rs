@@ -31,6 +31,8 @@ pub(crate) struct Routine {
 pub(crate) struct Body {
     pub(crate) text: String,
     pub(crate) path: Path,
+    /// The function's schema; empty where it is none.
+    pub(crate) schema: String,
     /// The function's name, by which its arguments may be qualified.
     pub(crate) function: String,
     /// Names of its arguments: a name that finds no column may mean one.
@@ -78,9 +80,10 @@ impl Body {
 
     /// The same, run under a path that is not known.
     pub(crate) fn pinned(body: &Arc<Self>) -> Arc<Self> {
-        let Self { text, path, function, arguments, pins_path: _, is_plpgsql } = body.as_ref();
-        let (text, function, arguments) = (text.clone(), function.clone(), Arc::clone(arguments));
-        Arc::new(Self { text, path: *path, function, arguments, pins_path: true, is_plpgsql: *is_plpgsql })
+        let Self { text, path, schema, function, arguments, pins_path: _, is_plpgsql } = body.as_ref();
+        let (text, schema, function) = (text.clone(), schema.clone(), function.clone());
+        let (arguments, pins_path) = (Arc::clone(arguments), true);
+        Arc::new(Self { text, path: *path, schema, function, arguments, pins_path, is_plpgsql: *is_plpgsql })
     }
 }
 
@@ -92,6 +95,7 @@ impl PartialEq for Same {
         let of = |it: &Self| (it.0.path, it.0.pins_path, it.0.is_plpgsql);
         of(self) == of(other)
             && self.0.text == other.0.text
+            && self.0.schema == other.0.schema
             && self.0.function == other.0.function
             && self.0.arguments == other.0.arguments
     }

@@ -15,6 +15,8 @@ pub(super) const ANY: u16 = INSERT | DELETE | UPDATE;
 #[derive(Debug, Clone)]
 pub(crate) struct Trigger {
     pub(crate) kind: u16,
+    /// Schema and name of its function, unless that is the server's own.
+    pub(crate) calls: Option<(Box<str>, Box<str>)>,
     /// WHEN, and what its function does: shared by the triggers of one function.
     pub(crate) when: Arc<[Step]>,
     pub(crate) does: Arc<[Step]>,

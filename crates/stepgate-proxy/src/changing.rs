@@ -1,0 +1,221 @@
+//! What a session's open transaction changes for others, and what it has under way that may commit that.
+//!
+//! A transaction that has failed counts for nobody until a savepoint brings it back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stepgate_sql::{By, Catalog, Changes, Facts, SessionState};
+use stepgate_types::{Certainty, Kind};
+
+use crate::database::{CommitsDdl, Database, Ddl, Named, Opened, Transaction, act};
+
+/// The most statements under way of which it is remembered what each may commit, and the most of those that are done of
+/// which it is remembered what each may commit later.
+const MAX_COMMITS: usize = 4 * stepgate_session::MAX_OWED;
+const MAX_LATER: usize = 64;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Changing {
+    /// What the open transaction changes for others: whatever is sent next may commit it.
+    transaction: Option<Arc<Transaction>>,
+    /// What would end that is on its way.
+    has_ended: bool,
+    /// It has failed: nothing of it is committed unless it goes back to a savepoint.
+    has_failed: bool,
+    /// As others see it.
+    opened: Option<Opened>,
+    /// Which of the database's sessions this is, once it has changed anything.
+    session: Option<u64>,
+    /// What was sent that may commit it, by number; and what found no room there.
+    commits: BTreeMap<u64, (CommitsDdl, Arc<Transaction>)>,
+    commits_more: Option<CommitsDdl>,
+    /// What has been done, and may not be committed before the next ReadyForQuery: a Sync commits, after whatever was deferred.
+    commits_later: Vec<CommitsDdl>,
+    /// How often that was done, and the database's epoch moved by it.
+    committed: u64,
+}
+
+impl Changing {
+    /// No transaction is open.
+    pub(crate) fn has_ended(&mut self) {
+        (self.transaction, self.opened, self.has_failed) = (None, None, false);
+    }
+
+    /// Nothing of what was sent before can still run.
+    pub(crate) fn begins_anew(&mut self) {
+        self.committed += u64::try_from(self.under_way()).unwrap_or(u64::MAX);
+        self.commits.clear();
+        (self.commits_more, self.commits_later) = (None, Vec::new());
+    }
+
+    /// Nothing is under way: what was to be committed is. `status`: of the transaction.
+    pub(crate) fn rests(&mut self, status: u8) {
+        match status {
+            b'I' => {
+                self.has_ended();
+                // What was bound and never executed.
+                for (number, (commits, transaction)) in std::mem::take(&mut self.commits) {
+                    commits.settles(&transaction, number, Some(0));
+                    self.committed += 1;
+                }
+                self.committed += u64::from(self.commits_more.take().is_some());
+            }
+            b'E' if self.transaction.is_some() => (self.has_failed, self.opened) = (true, None),
+            _ => {}
+        }
+        self.committed += u64::try_from(self.commits_later.len()).unwrap_or(u64::MAX);
+        self.commits_later.clear();
+    }
+
+    /// A message with that number is about to be sent, with those statements. Counts what it changes for others to the
+    /// transaction that is open, or to one of its own.
+    pub(crate) fn sends(
+        &mut self,
+        number: u64,
+        facts: &[Facts],
+        text: &Named,
+        database: &Arc<Database>,
+        in_block: bool,
+        ddl: Ddl,
+    ) {
+        if self.transaction.is_none() && !facts.iter().any(makes_for_others) {
+            return;
+        }
+        let each = changed_by(facts, text);
+        let ends = each.iter().any(|changes| changes.ends);
+        let restores = each.iter().any(|changes| changes.restores);
+        if self.has_failed && !restores && !ends {
+            // It fails.
+            return;
+        }
+        let goes_on = in_block && !self.has_ended && (!self.has_failed || restores);
+        (self.has_ended, self.has_failed) = (ends, false);
+        let session = self.number(database);
+        let begins = || Arc::new(Transaction::new(database.number(), session, ddl.epoch));
+        let transaction = self.transaction.take().filter(|_| goes_on).unwrap_or_else(begins);
+        transaction.adds(number, each);
+        // In its place: what is dropped later would take this along.
+        drop(self.opened.take());
+        self.opened = Some(database.opened(&transaction));
+        if self.commits.len() < MAX_COMMITS {
+            self.commits.insert(number, (database.commits_ddl(&transaction), Arc::clone(&transaction)));
+        } else {
+            self.commits_more.get_or_insert_with(|| database.commits_ddl(&transaction));
+        }
+        self.transaction = Some(transaction);
+    }
+
+    /// That message is done, so many of its statements if it failed; `rests`: nothing could still commit what it has done.
+    pub(crate) fn is_done(&mut self, number: u64, done: Option<usize>, rests: bool) {
+        let Some((commits, transaction)) = self.commits.remove(&number) else { return };
+        commits.settles(&transaction, number, done);
+        if rests {
+            self.committed += 1;
+        } else if self.commits_later.len() < MAX_LATER {
+            self.commits_later.push(commits);
+        } else {
+            self.commits_later.iter().take(1).for_each(CommitsDdl::anything);
+            self.committed += 1;
+        }
+    }
+
+    /// Which of the database's sessions this is.
+    pub(crate) fn number(&mut self, database: &Database) -> u64 {
+        *self.session.get_or_insert_with(|| database.number())
+    }
+
+    /// The same; none that has changed anything has the number 0.
+    pub(crate) fn session(&self) -> u64 {
+        self.session.unwrap_or_default()
+    }
+
+    /// Whether what is open changes what others are doing, who were decided on at once.
+    pub(crate) fn clashes(&self, database: &Database) -> bool {
+        let counts = self.transaction.as_ref().filter(|_| !self.has_failed);
+        counts.is_some_and(|transaction| database.is_hung_on(transaction))
+    }
+
+    /// Whether these statements must not be sent, for they change what others are doing.
+    pub(crate) fn would_clash(&self, database: &Database, facts: &[Facts], text: &Named, ddl: Ddl) -> bool {
+        let makes = facts.iter().any(makes_for_others);
+        if !makes && !self.has_failed {
+            return false;
+        }
+        let each = changed_by(facts, text);
+        let comes_back = || self.transaction.as_ref().is_some_and(|it| database.is_hung_on(it));
+        if self.has_failed && each.iter().any(|changes| changes.restores) && comes_back() {
+            return true;
+        }
+        makes && {
+            let alone = Transaction::new(0, self.session(), ddl.epoch);
+            alone.adds(0, each);
+            database.is_hung_on(&alone)
+        }
+    }
+
+    /// Whether a transaction of its own that has changed something has failed.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// How much of this is under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.commits.len() + usize::from(self.commits_more.is_some()) + self.commits_later.len()
+    }
+
+    /// How often something was committed.
+    pub(crate) const fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// What may still commit, and that it is not committed.
+    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Option<Opened>) {
+        let commits = self.commits.into_values().map(|(commits, _)| commits);
+        (commits.chain(self.commits_more).chain(self.commits_later).collect(), self.opened)
+    }
+}
+
+/// What statements of this text change for others, each by itself where that can be told. What is not understood was let
+/// through for whatever it may do.
+fn changed_by(facts: &[Facts], text: &Named) -> Vec<Changes> {
+    let Named { sql, catalog, by } = text;
+    let mut each = Changes::each(sql, catalog, by);
+    let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
+    let is_unseen = facts.iter().any(|facts| makes_for_others(facts) && !is_known(facts));
+    if !facts.iter().any(|facts| makes_for_others(facts) && is_known(facts)) {
+        for changes in &mut each {
+            let Changes { ends, restores, .. } = *changes;
+            *changes = Changes { ends, restores, unseen: is_unseen, ..Changes::default() };
+        }
+        return each;
+    }
+    if each.len() != facts.len() {
+        let mut all = Changes::default();
+        each.into_iter().for_each(|changes| all.add(changes));
+        // Of which statement it is, is not known.
+        each = vec![Changes::default(), Changes { lasts: true, ..all }];
+    }
+    // What a view calls runs when it is read, defaults and checks when something is written.
+    let is_open = |facts: &Facts| facts.certainty == Certainty::Unknown || act(std::slice::from_ref(facts));
+    let calls = facts.iter().any(|facts| makes_for_others(facts) && is_open(facts));
+    for changes in &mut each {
+        changes.code |= calls && changes.view;
+        changes.code_on_write |= calls;
+        changes.unseen |= is_unseen;
+    }
+    each
+}
+
+/// Whether a statement changes what other sessions' names mean, as far as it is understood.
+pub(crate) fn makes_for_others(facts: &Facts) -> bool {
+    facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)
+}
+
+/// A text that is read by the state of a session, if it is read now.
+pub(crate) fn named(sql: &Bytes, catalog: &Arc<Catalog>, state: Option<&SessionState>) -> Named {
+    let by = state.map_or_else(By::anything, By::session);
+    Named { sql: sql.clone(), catalog: Arc::clone(catalog), by }
+}

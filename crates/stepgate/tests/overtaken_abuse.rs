@@ -1,0 +1,333 @@
+//! Who cannot change what a name means keeps nobody from it, and what does nothing counts for nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use stepgate_testkit::{Person, Psql};
+use support::{SOON, World, passes};
+
+/// `mine` is the analysts' own, `locked` nobody's of them. What is called is somebody's code, and passes.
+const SHOP: &str = "create schema mine authorization stepgate_analyst; \
+    create schema locked; grant usage on schema locked to public; \
+    create type mine.of_ssn as enum ('harmless'); alter type mine.of_ssn owner to stepgate_analyst; \
+    create table mine.customers (id int, ssn mine.of_ssn); insert into mine.customers values (1, 'harmless'); \
+    alter table mine.customers owner to stepgate_analyst; \
+    create table stolen (x text); create table lk (id int); grant all on stolen, lk to public; \
+    create function fee(id bigint) returns text language sql volatile as $$ select 1; select 'x' || id $$; \
+    create function mine.pay(id bigint) returns text language sql volatile as $$ select 1; select 'y' || id $$; \
+    alter function mine.pay owner to stepgate_analyst;";
+
+const PAY: &str = "create or replace function mine.pay(id bigint) returns text language sql volatile \
+    as $$ select 1; select 'z' || id $$;";
+
+fn world() -> World {
+    let mut world = World::not_serving(support::waiting);
+    world.cluster.load("shop", SHOP).unwrap();
+    world.gate.serve().unwrap();
+    world
+}
+
+fn two(world: &World) -> (Person, Person) {
+    (world.person("dora", "analysts"), world.person("eve", "analysts"))
+}
+
+/// Whatever becomes of it.
+fn tries(psql: &mut Psql, sql: &str) {
+    let reply = psql.run(sql).unwrap();
+    assert!(!reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
+}
+
+fn is_refused(psql: &mut Psql, sql: &str, why: &str) {
+    let reply = psql.run(sql).unwrap();
+    assert!(reply.sqlstate == "55006" && reply.text().contains(why), "{sql}: {}", reply.text());
+}
+
+fn is_active(world: &World, what: &str) {
+    stepgate_testkit::until_some("a statement under way", SOON, || {
+        let active = format!("select count(*) from pg_stat_activity where {what}");
+        (world.cluster.psql("shop", &active).unwrap() != "0").then_some(())
+    })
+    .unwrap();
+}
+
+fn waits_for_lock(world: &World) {
+    is_active(world, "wait_event_type = 'Lock'");
+    // Longer than what the gate takes for a wait.
+    std::thread::sleep(Duration::from_millis(150));
+}
+
+fn is_cut_off(psql: &mut Psql) {
+    let lines = psql.ended(SOON).unwrap().join("\n");
+    assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
+    assert!(!lines.contains("901-00-"), "{lines}");
+}
+
+/// A statement of `psql` runs for a second, in which `other` does this; it is answered, unless it is cut off.
+fn beside(world: &World, psql: &mut Psql, reads: &str, other: &mut Psql, does: &[&str]) {
+    psql.send(reads).unwrap();
+    is_active(world, "wait_event = 'PgSleep'");
+    for sql in does {
+        tries(other, sql);
+    }
+}
+
+#[test]
+fn a_table_renamed_as_an_index_and_back_under_a_waiting_statement_shows_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let all = "select string_agg((select ssn from customers c limit 1)::text, ' '), (select count(*) from pg_sleep(1)) \
+               from public.customers p where id < 4;";
+    for (away, back) in [
+        ("alter index mine.customers rename to away;", "alter index mine.away rename to customers;"),
+        (
+            "alter index if exists mine.customers rename to away;",
+            "alter table mine.away rename to customers;",
+        ),
+        // What goes with a type.
+        ("drop type mine.of_ssn cascade;", "alter table mine.customers add column ssn text;"),
+        // A word that says that something is temporary elsewhere.
+        (
+            "drop table mine.customers;",
+            "create table mine.customers (id int, ssn text, temp int, \"temporary\" int);",
+        ),
+    ] {
+        let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+        passes(&mut psql, "set search_path = mine, public;");
+        passes(&mut psql, "select ssn from customers;");
+        passes(&mut other, "begin;");
+        passes(&mut other, away);
+        psql.send(all).unwrap();
+        waits_for_lock(&world);
+        passes(&mut other, "commit;");
+        passes(&mut other, back);
+        is_cut_off(&mut psql);
+    }
+}
+
+/// In the same message, once its reads are done.
+#[test]
+fn names_that_the_waiting_session_changes_back_itself_show_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "set search_path = mine, public;");
+    passes(&mut psql, "select ssn from customers;");
+    passes(&mut other, "begin;");
+    passes(&mut other, "drop table mine.customers;");
+    psql.send(
+        "select string_agg(ssn || '', ' ') from customers\\; create table if not exists mine.customers (id int, ssn text);",
+    )
+    .unwrap();
+    waits_for_lock(&world);
+    passes(&mut other, "commit;");
+    is_cut_off(&mut psql);
+}
+
+#[test]
+fn a_schema_made_on_a_path_under_a_waiting_statement_and_dropped_again_shows_nothing() {
+    let world = world();
+    world
+        .cluster
+        .load(
+            "shop",
+            "grant create on database shop to public; create view locked.seen as select id, segment as x from customers; \
+             grant select on locked.seen to public; create table locked.t (a int); grant all on locked.t to public",
+        )
+        .unwrap();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "set search_path = later, locked, public;");
+    passes(&mut psql, "select count(x) from seen;");
+    let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
+    assert!(dba.run("begin; lock table locked.t, locked.seen in access exclusive mode;").unwrap().is_ok());
+    psql.send("select string_agg(x || '', ' ') from t, seen;").unwrap();
+    waits_for_lock(&world);
+    passes(&mut other, "create schema later;");
+    passes(&mut other, "create table later.seen (x text);");
+    passes(&mut other, "drop table later.seen;");
+    passes(&mut other, "drop schema later;");
+    assert!(dba.run("commit;").unwrap().is_ok());
+    is_cut_off(&mut psql);
+}
+
+#[test]
+fn who_may_change_nothing_of_it_keeps_nobody_from_what_has_the_same_name() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "select public.fee(1);");
+    let many: Vec<String> = (0..257).map(|at| format!("zz{at}()")).collect();
+    for does in [
+        // Elsewhere.
+        &["create table mine.fee (id int);"][..],
+        &["create function mine.fee(bigint) returns text language sql as 'select 1::text';"],
+        // What fails, and is taken back or not.
+        &["create view locked.fee as select 1;"],
+        &["savepoint s;", "create view locked.fee as select 1;", "rollback to s;"],
+        &["savepoint s\\; savepoint t\\; create table locked.fee (id int);", "rollback to s;"],
+        // What is not there.
+        &["drop function if exists nowhere.fee(bigint);"],
+        &["drop table if exists fee cascade;"],
+        &["drop view if exists mine.fee, locked.fee;"],
+        &["drop function if exists public.fee(xid8, text);"],
+        &["drop table if exists \"größe\";"],
+        &["comment on table mine.customers is 'Größe \\\\ fee';"],
+        &[&format!("drop function if exists {};", many.join(","))],
+    ] {
+        passes(&mut other, "begin;");
+        for sql in does {
+            tries(&mut other, sql);
+        }
+        for sql in ["select public.fee(1);", "select fee(1);"] {
+            let reply = psql.run(sql).unwrap();
+            assert!(reply.is_ok(), "{does:?}: {}", reply.text());
+        }
+        tries(&mut other, "rollback;");
+    }
+}
+
+/// Where it is on the path, it is what others mean by that name.
+#[test]
+fn what_is_made_on_a_path_keeps_others_from_it_until_it_is_committed() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "set search_path = mine, public;");
+    passes(&mut psql, "select fee(1);");
+    passes(&mut other, "begin;");
+    passes(&mut other, "create function mine.fee(bigint) returns text language sql as 'select 1::text';");
+    is_refused(&mut psql, "select fee(1);", "another session is changing");
+    passes(&mut psql, "select public.fee(1);");
+    // Made by the same transaction under a name of its own, and moved there.
+    passes(&mut other, "rollback;");
+    passes(&mut other, "begin;");
+    passes(&mut other, "create function mine.fo(bigint) returns text language sql as 'select 1::text';");
+    passes(&mut psql, "select fee(1);");
+    passes(&mut other, "alter function mine.fo(bigint) rename to fee;");
+    is_refused(&mut psql, "select fee(1);", "another session is changing");
+    passes(&mut other, "rollback;");
+    passes(&mut psql, "select fee(1);");
+}
+
+#[test]
+fn a_transaction_that_has_failed_counts_for_nothing_until_a_savepoint_brings_it_back() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "select mine.pay(1);");
+    passes(&mut other, "begin;");
+    passes(&mut other, PAY);
+    passes(&mut other, "savepoint a;");
+    is_refused(&mut psql, "select mine.pay(1);", "another session is changing");
+    tries(&mut other, "drop view nothing_of_the_kind;");
+    passes(&mut psql, "select mine.pay(1);");
+    // It does not come back beneath a statement that calls what it changes.
+    psql.send("select case when pg_sleep(2) is null then 'x' else mine.pay(1) end;").unwrap();
+    is_active(&world, "wait_event = 'PgSleep'");
+    is_refused(&mut other, "rollback to a;", "in use by a statement under way");
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    passes(&mut other, "rollback to a;");
+    is_refused(&mut psql, "select mine.pay(1);", "another session is changing");
+    tries(&mut other, "drop view nothing_of_the_kind;");
+    passes(&mut psql, "select mine.pay(1);");
+    passes(&mut other, "rollback;");
+    passes(&mut psql, "select mine.pay(1);");
+}
+
+#[test]
+fn drops_of_nothing_end_nobodys_statement_and_label_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "set search_path = locked, mine, public;");
+    let reads = "select count(*), (select count(*) from pg_sleep(1)) from products;";
+    for does in [
+        &["drop function if exists products();"][..],
+        &["drop table if exists mine.products, locked.products;"],
+        // What fails.
+        &["create view locked.products as select 1;"],
+        &["begin;", "create view locked.products as select 1;", "commit;"],
+    ] {
+        beside(&world, &mut psql, reads, &mut other, &[does, does].concat());
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{does:?}: {}", reply.text());
+    }
+    // What is made, and is not on the path.
+    passes(&mut psql, "set search_path = public;");
+    let does = ["create table mine.products (id int);", "drop table mine.products;"];
+    beside(&world, &mut psql, reads, &mut other, &does);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    passes(&mut psql, "select name from products limit 1; select x from stolen;");
+}
+
+#[test]
+fn a_plain_read_that_is_cut_off_labels_nothing() {
+    let world = world();
+    world
+        .cluster
+        .load(
+            "shop",
+            "create function mine.name() returns int language sql as 'select 1'; \
+             create function mine.price() returns int language sql as 'select 1'; \
+             alter function mine.name owner to stepgate_analyst; alter function mine.price owner to stepgate_analyst",
+        )
+        .unwrap();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "set search_path = mine, public;");
+    let reads = "select max(name), max(price), (select count(*) from pg_sleep(1)) from products;";
+    beside(
+        &world,
+        &mut psql,
+        reads,
+        &mut other,
+        &["drop function mine.name();", "drop function mine.price();"],
+    );
+    // Nothing else has these names: it could only have missed them.
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    let does =
+        ["alter table mine.customers rename to products;", "alter table mine.products rename to customers;"];
+    beside(&world, &mut psql, reads, &mut other, &does);
+    is_cut_off(&mut psql);
+    let mut psql = world.psql(&dora);
+    passes(&mut psql, "select name from products limit 1; select x from stolen;");
+}
+
+/// Read for a while, it runs what copies.
+#[test]
+fn what_a_view_stored_that_was_there_for_a_while_is_shown_to_nobody_unasked() {
+    let world = world();
+    world
+        .cluster
+        .load(
+            "shop",
+            "create function mine.keeps() returns text language plpgsql volatile as \
+             $$ begin execute 'insert into public.stolen select ssn from public.customers'; return 'x'; end $$; \
+             create view mine.armed as select 1 as id, mine.keeps() as ssn; \
+             alter view mine.armed owner to stepgate_analyst; create table mine.t (a int); \
+             alter table mine.t owner to stepgate_analyst",
+        )
+        .unwrap();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    passes(&mut psql, "set search_path = mine, public;");
+    passes(&mut psql, "select ssn from customers; select x from stolen;");
+    passes(&mut other, "begin;");
+    passes(&mut other, "alter table mine.customers rename to away;");
+    passes(&mut other, "alter view mine.armed rename to customers;");
+    psql.send("select count(ssn || ''), (select count(*) from pg_sleep(1)) from customers;").unwrap();
+    waits_for_lock(&world);
+    passes(&mut other, "commit;");
+    passes(&mut other, "alter view mine.customers rename to armed;");
+    passes(&mut other, "alter table mine.away rename to customers;");
+    is_cut_off(&mut psql);
+    stepgate_testkit::until("what it stored is known", SOON, || {
+        let mut psql = world.psql(&dora);
+        let reply = psql.run("set statement_timeout = 500; select x from stolen;");
+        !reply.is_ok_and(|reply| reply.is_ok())
+    })
+    .unwrap();
+}
