@@ -70,8 +70,13 @@ impl Changing {
         self.commits_later.clear();
     }
 
-    /// A message with that number is about to be sent, with those statements. Counts what it changes for others to the
-    /// transaction that is open, or to one of its own.
+    /// Whether it matters that such statements are sent: they change something for others, or may commit what does.
+    pub(crate) fn minds(&self, facts: &[Facts]) -> bool {
+        self.transaction.is_some() || facts.iter().any(makes_for_others)
+    }
+
+    /// A message that matters, with that number and those statements, is about to be sent. Counts what it changes for others
+    /// to the transaction that is open, or to one of its own.
     pub(crate) fn sends(
         &mut self,
         number: u64,
@@ -81,9 +86,6 @@ impl Changing {
         in_block: bool,
         ddl: Ddl,
     ) {
-        if self.transaction.is_none() && !facts.iter().any(makes_for_others) {
-            return;
-        }
         let each = changed_by(facts, text);
         let ends = each.iter().any(|changes| changes.ends);
         let restores = each.iter().any(|changes| changes.restores);

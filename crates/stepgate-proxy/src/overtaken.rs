@@ -269,8 +269,10 @@ impl UnderWay {
             _ => &pending.sql,
         };
         let on_path = goes_on.is_none();
-        let text = named(sql, catalog, Some(&**state).filter(|_| on_path));
-        self.changing.sends(pending.number, &pending.facts, &text, database, in_block, ddl);
+        if self.changing.minds(&pending.facts) {
+            let text = named(sql, catalog, Some(&**state).filter(|_| on_path));
+            self.changing.sends(pending.number, &pending.facts, &text, database, in_block, ddl);
+        }
         let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
         if depends {
             let mut pending = pending;

@@ -131,7 +131,7 @@ fn a_pass_of_code_that_nobody_understands_is_none_where_it_could_go_on_with_what
     held_of(&runtime, &mut session);
     // Where nothing has a name, it is what was approved.
     let reply = world.psql(&dana).run(RUNS).unwrap();
-    assert_eq!(reply.sqlstate, "26000", "{}", reply.text());
+    assert!(reply.text().contains("ERROR:  cannot open EXECUTE query as cursor"), "{}", reply.text());
 }
 
 const CALLS: &str = "copy (select * from lab.shown()) to stdout;";
