@@ -35,14 +35,15 @@ async fn what_is_executed_by_its_name_is_on_the_page_and_in_the_api_apart_from_t
     let page = omar.get(&world, &path).await;
     let shown = between(&page.body, "<h2 id=\"behind\">", "</pre>").unwrap();
     assert!(shown.contains(PREPARED), "{}", page.body);
+    let rest = PREPARED.get(8..).unwrap();
     let part = omar.get(&world, &format!("{path}?part=behind0&offset=8")).await;
-    assert!(part.body.contains(&PREPARED[8..]) && !part.body.contains(PREPARED), "{}", part.body);
+    assert!(part.body.contains(rest) && !part.body.contains(PREPARED), "{}", part.body);
     let token = world.login("omar").await;
     let path = path.replace("/r/", "/api/v1/requests/");
     let shown = world.get(&path, &token).await.json();
     assert_eq!(shown["behind"][0]["text"], serde_json::json!(PREPARED));
     let more = world.get(&format!("{path}/behind/0?offset=8"), &token).await.json();
-    assert_eq!(more["text"], serde_json::json!(PREPARED[8..]));
+    assert_eq!(more["text"], serde_json::json!(rest));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,5 @@
 //! Of which kinds a statement is besides its own: those of what runs within it, by whatever form.
 
-#![expect(clippy::indexing_slicing, reason = "a test")]
-
 use stepgate_sql::{Catalog, Facts, SessionState, analyze};
 use stepgate_types::Kind;
 
