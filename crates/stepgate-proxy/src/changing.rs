@@ -163,6 +163,11 @@ impl Changing {
         self.has_failed
     }
 
+    /// Whether a transaction is open, as others see it.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.opened.is_some()
+    }
+
     /// How much of this is under way.
     pub(crate) fn under_way(&self) -> usize {
         self.commits.len() + usize::from(self.commits_more.is_some()) + self.commits_later.len()

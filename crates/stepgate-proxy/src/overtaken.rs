@@ -412,6 +412,11 @@ impl UnderWay {
         }
     }
 
+    /// Whether a transaction is open, as others see it, that keeps them from what hangs on what it has changed.
+    pub(crate) fn keeps_others(&self) -> bool {
+        self.changing.is_open()
+    }
+
     /// What may still commit DDL, that it is not committed, and what is under way, for whoever sees the server's end of the
     /// session out.
     pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Option<Opened>, Vec<Watched>) {

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use stepgate_testkit::{Person, Psql};
-use support::{SOON, World, passes};
+use support::{SOON, World, passes, waits};
 
 /// `mine` is the analysts' own, `locked` nobody's of them. What is called is somebody's code, and passes.
 const SHOP: &str = "create schema mine authorization stepgate_analyst; \
@@ -324,10 +324,5 @@ fn what_a_view_stored_that_was_there_for_a_while_is_shown_to_nobody_unasked() {
     passes(&mut other, "alter view mine.customers rename to armed;");
     passes(&mut other, "alter table mine.away rename to customers;");
     is_cut_off(&mut psql);
-    stepgate_testkit::until("what it stored is known", SOON, || {
-        let mut psql = world.psql(&dora);
-        let reply = psql.run("set statement_timeout = 500; select x from stolen;");
-        !reply.is_ok_and(|reply| reply.is_ok())
-    })
-    .unwrap();
+    waits(&world, &mut world.psql(&dora), &dora, "select x from stolen;");
 }

@@ -97,6 +97,10 @@ impl Drive {
         {
             return Poll::Ready(Occurred::Released(release));
         }
+        if state.under_way.keeps_others() {
+            // Whoever is told that a transaction is over may tell others, whom it keeps from nothing then.
+            self.settle(state);
+        }
         if let Poll::Ready(written) = write(state, context) {
             return Poll::Ready(written);
         }
