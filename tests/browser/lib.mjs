@@ -35,7 +35,7 @@ export async function run(play) {
     const context = await browser.newContext({ baseURL: given.url, ...options });
     context.setDefaultTimeout(20_000);
     const page = await context.newPage();
-    page.goto = patient(page.goto.bind(page));
+    page.goto = patient(page);
     page.on("console", (message) => {
       // A refused answer is an error to the console, and what some tests want to see.
       const refused = message.text().startsWith("Failed to load resource");
@@ -63,14 +63,18 @@ export async function run(play) {
   }
 }
 
-// A page that is open may load itself anew at the moment when it is left, and then the browser stays there.
-function patient(goto) {
+// A page that is open may load itself anew at the moment when it is left, and then the browser stays there. Who asks anew
+// at once may find that what was asked for first is still on its way: it is let arrive.
+function patient(page) {
+  const goto = page.goto.bind(page);
   return async (path) => {
     for (let left = 3; ; left -= 1) {
       try {
         return await goto(path);
       } catch (error) {
         if (left === 0 || !/interrupted by another navigation/.test(error.message)) throw error;
+        await page.waitForEvent("framenavigated", { timeout: 2_000 }).catch(() => {});
+        await page.waitForLoadState();
       }
     }
   };
