@@ -243,6 +243,27 @@ pub(crate) async fn writable(
     Ok(named.filter_map(|[schema, name]| Some(RelationName::new(&schema?, &name?))).collect())
 }
 
+/// Those of these server processes that have a transaction: each holds the lock of its virtual id until it has ended, and
+/// what it commits is seen before that (PostgreSQL documentation, `pg_locks`).
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn in_transaction(
+    upstream: &mut Upstream,
+    pids: &[i32],
+) -> Result<BTreeSet<i32>, UpstreamError> {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    let sql = format!(
+        "SELECT pid FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'virtualxid' AND granted \
+         AND virtualtransaction OPERATOR(pg_catalog.=) virtualxid \
+         AND pid OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.int4[])",
+        pids.join(",")
+    );
+    let rows = single_statement(upstream, &sql).await?;
+    let pid = |row: Vec<Option<String>>| row.into_iter().next().flatten()?.parse().ok();
+    Ok(rows.into_iter().filter_map(pid).collect())
+}
+
 /// What changes when tables have grown or shrunk much.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use stepgate_sql::{By, Catalog, Changes, Facts, SessionState};
 use stepgate_types::{Certainty, Kind};
 
-use crate::database::{CommitsDdl, Database, Ddl, Named, Opened, Transaction, act};
+use crate::database::{Author, CommitsDdl, Database, Ddl, Named, Opened, Transaction, act};
 
 /// The most statements under way of which it is remembered what each may commit, and the most of those that are done of
 /// which it is remembered what each may commit later.
@@ -72,14 +72,14 @@ impl Changing {
 
     /// Whether it matters that such statements are sent: they change something for others, or may commit what does.
     pub(crate) fn minds(&self, facts: &[Facts]) -> bool {
-        self.transaction.is_some() || facts.iter().any(makes_for_others)
+        self.transaction.is_some() || facts.iter().any(Facts::changes_names_of_others)
     }
 
     /// A message that matters, with that number and those statements, is about to be sent. Counts what it changes for others
     /// to the transaction that is open, or to one of its own.
     pub(crate) fn sends(
         &mut self,
-        number: u64,
+        (author, number): (&Arc<Author>, u64),
         facts: &[Facts],
         text: &Named,
         database: &Arc<Database>,
@@ -87,6 +87,9 @@ impl Changing {
         ddl: Ddl,
     ) {
         let each = changed_by(facts, text);
+        let is_one = facts.len() == 1;
+        let stays = !each.iter().any(|changes| changes.ends || changes.lasts || changes.unseen);
+        author.sends(stays, self.under_way() == 0);
         let ends = each.iter().any(|changes| changes.ends);
         let restores = each.iter().any(|changes| changes.restores);
         if self.has_failed && !restores && !ends {
@@ -102,10 +105,11 @@ impl Changing {
         // In its place: what is dropped later would take this along.
         drop(self.opened.take());
         self.opened = Some(database.opened(&transaction));
+        let commits = || database.commits_ddl(&transaction, (author, number), is_one);
         if self.commits.len() < MAX_COMMITS {
-            self.commits.insert(number, (database.commits_ddl(&transaction), Arc::clone(&transaction)));
+            self.commits.insert(number, (commits(), Arc::clone(&transaction)));
         } else {
-            self.commits_more.get_or_insert_with(|| database.commits_ddl(&transaction));
+            self.commits_more.get_or_insert_with(commits);
         }
         self.transaction = Some(transaction);
     }
@@ -142,7 +146,7 @@ impl Changing {
 
     /// Whether these statements must not be sent, for they change what others are doing.
     pub(crate) fn would_clash(&self, database: &Database, facts: &[Facts], text: &Named, ddl: Ddl) -> bool {
-        let makes = facts.iter().any(makes_for_others);
+        let makes = facts.iter().any(Facts::changes_names_of_others);
         if !makes && !self.has_failed {
             return false;
         }
@@ -173,6 +177,13 @@ impl Changing {
         self.commits.len() + usize::from(self.commits_more.is_some()) + self.commits_later.len()
     }
 
+    /// The message that may commit something, if it is one.
+    pub(crate) fn only(&self) -> Option<u64> {
+        let others = self.commits_more.is_some() || !self.commits_later.is_empty();
+        let mut numbers = self.commits.keys().copied();
+        numbers.next().filter(|_| !others && numbers.next().is_none())
+    }
+
     /// How often something was committed.
     pub(crate) const fn committed(&self) -> u64 {
         self.committed
@@ -185,14 +196,28 @@ impl Changing {
     }
 }
 
+/// Whether a message ends a transaction, behind what may take as long as its author likes, before it changes something for
+/// others: nobody could tell whether that is committed.
+pub(crate) fn hides(facts: &[Facts], text: &Named) -> bool {
+    let Some(last) = facts.iter().rposition(Facts::changes_names_of_others) else { return false };
+    let is_short =
+        |facts: &Facts| matches!(facts.kind, Kind::Ddl | Kind::Transaction | Kind::Session | Kind::Empty);
+    let Some(long) = facts.iter().position(|facts| !is_short(facts)).filter(|long| *long < last) else {
+        return false;
+    };
+    let each = Changes::each(&text.sql, &text.catalog, &text.by);
+    let between = each.get(long..last).filter(|_| each.len() == facts.len()).unwrap_or(&each);
+    between.iter().any(|changes| changes.ends)
+}
+
 /// What statements of this text change for others, each by itself where that can be told. What is not understood was let
 /// through for whatever it may do.
 fn changed_by(facts: &[Facts], text: &Named) -> Vec<Changes> {
     let Named { sql, catalog, by } = text;
     let mut each = Changes::each(sql, catalog, by);
     let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
-    let is_unseen = facts.iter().any(|facts| makes_for_others(facts) && !is_known(facts));
-    if !facts.iter().any(|facts| makes_for_others(facts) && is_known(facts)) {
+    let is_unseen = facts.iter().any(|facts| facts.changes_names_of_others() && !is_known(facts));
+    if !facts.iter().any(|facts| facts.changes_names_of_others() && is_known(facts)) {
         for changes in &mut each {
             let Changes { ends, restores, .. } = *changes;
             *changes = Changes { ends, restores, unseen: is_unseen, ..Changes::default() };
@@ -207,18 +232,13 @@ fn changed_by(facts: &[Facts], text: &Named) -> Vec<Changes> {
     }
     // What a view calls runs when it is read, defaults and checks when something is written.
     let is_open = |facts: &Facts| facts.certainty == Certainty::Unknown || act(std::slice::from_ref(facts));
-    let calls = facts.iter().any(|facts| makes_for_others(facts) && is_open(facts));
+    let calls = facts.iter().any(|facts| facts.changes_names_of_others() && is_open(facts));
     for changes in &mut each {
         changes.code |= calls && changes.view;
         changes.code_on_write |= calls;
         changes.unseen |= is_unseen;
     }
     each
-}
-
-/// Whether a statement changes what other sessions' names mean, as far as it is understood.
-pub(crate) fn makes_for_others(facts: &Facts) -> bool {
-    facts.effect.catalog && facts.effect.creates.as_ref().is_none_or(|created| !created.temporary)
 }
 
 /// A text that is read by the state of a session, if it is read now.

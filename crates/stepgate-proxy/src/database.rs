@@ -1,6 +1,7 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
 mod acting;
+mod author;
 mod ddl;
 mod freshness;
 mod keys;
@@ -30,12 +31,13 @@ use crate::{
 
 use acting::Acts;
 pub(crate) use acting::{Acting, Named, act};
+pub(crate) use author::{Author, PATIENCE};
 use ddl::Commits;
-pub(crate) use ddl::{CommitsDdl, Ddl, Opened};
+pub(crate) use ddl::{Between, Changed, CommitsDdl, Ddl, Opened};
 use freshness::Freshness;
 use keys::Keys;
 pub(crate) use keys::Writing;
-pub(crate) use made::Transaction;
+pub(crate) use made::{Code, Transaction};
 pub(crate) use past::Past;
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known

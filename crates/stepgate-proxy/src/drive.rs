@@ -45,13 +45,13 @@ use self::large::Large;
 use self::look::Looking;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
-use crate::database::{Ddl, Moment, View};
+use crate::database::{Author, Between, Changed, Ddl, Moment, View};
 use crate::doing::{Doing, Teller};
 use crate::judge::{Hold, Judge, Limited};
 use crate::metrics::{OpenHold, count};
 use crate::overtaken::UnderWay;
 use crate::side::Side;
-use crate::{ServerKey, Shutdown, Stream, aside, buffers};
+use crate::{ServerKey, Shutdown, Stream, aside, buffers, refusal};
 
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
@@ -68,6 +68,8 @@ pub(crate) struct Drive {
     pub(crate) calls: Calls,
     /// By what the server knows it.
     pub(crate) server_key: ServerKey,
+    /// By what those know it who wait for its DDL.
+    pub(crate) author: Arc<Author>,
     /// That of its worker, where it waits for what is released.
     pub(crate) bell: Option<Bell>,
     /// Names the session in logs. Entered for what waits, which is where there is anything to tell: to enter it for
@@ -285,9 +287,11 @@ impl Drive {
             Occurred::Cut(cancelled) => self.cut(state, cancelled),
             Occurred::Called(Call::Shutdown(how_far)) => state.shutdown = how_far,
             Occurred::Called(Call::Kill) => {
-                let problem =
-                    Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator");
-                self.end(state, &problem, "killed");
+                let (problem, reason) = match self.author.is_in_the_way() {
+                    true => (refusal::in_the_way(), "in-the-way"),
+                    false => (refusal::killed(), "killed"),
+                };
+                self.end(state, &problem, reason);
             }
             Occurred::Called(Call::Cancel(notice)) => return Some(Waits::Cancelled(notice)),
             // As whatever it is woken by.
@@ -327,8 +331,10 @@ impl Drive {
         let session = state.under_way.session();
         // Under which path it was, is not known.
         let names = |sql: &Bytes| vec![Mentioned::of(sql, &view.catalog, &By::anything())];
-        self.session
-            .doubt_parsed(|sql, since| database.has_changed(since, (session, 0), 1, || names(sql)).is_some());
+        self.session.doubt_parsed(|sql, since| {
+            let between = Between { since, until: u64::MAX };
+            database.has_changed(between, (session, 0), 1, || names(sql)) != Changed::No
+        });
     }
 
     /// The session learns what is new of its database.

@@ -14,8 +14,10 @@ use stepgate_session::{GoesOn, Pending, Protocol, Text, TransactionSoFar};
 use stepgate_sql::{Catalog, Doubt, Facts, Mentioned, SessionState, Taints, analyze, written};
 use stepgate_types::{Certainty, Kind, RelationName};
 
-use crate::changing::{Changing, named};
-use crate::database::{Acting, CommitsDdl, Database, Ddl, Named, Opened, act};
+use crate::changing::{Changing, hides, named};
+use crate::database::{
+    Acting, Author, Between, Changed, Code, CommitsDdl, Database, Ddl, Named, Opened, act,
+};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -62,6 +64,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) catalog: &'a Arc<Catalog>,
     /// As it was before that catalog was taken.
     pub(crate) ddl: Ddl,
+    /// Whose it is.
+    pub(crate) author: &'a Arc<Author>,
     pub(crate) now: Instant,
     /// A transaction is open that was begun by a statement.
     pub(crate) in_block: bool,
@@ -87,8 +91,14 @@ impl Watched {
     pub(crate) fn now(&self, catalog: &Catalog, taints: &Taints) -> Option<Arc<[Facts]>> {
         let then = &self.pending.facts;
         if self.only_moves() {
+            if self.state.taints.is(taints) {
+                return None;
+            }
+            let is_unknown = |facts: &[Facts]| facts.iter().any(|it| it.certainty == Certainty::Unknown);
+            // What its own transaction has made or named is known to nobody else, nor here.
+            let is_own = !is_unknown(then) && is_unknown(&self.facts(&self.catalog, &self.state.taints));
             // What is there by its old names is something else by now. What was stored by them since went along.
-            return (!self.state.taints.is(taints)).then(|| self.facts(&self.catalog, taints));
+            return (!is_own).then(|| self.facts(&self.catalog, taints));
         }
         if !matches!(&**then, [only] if only.kind == Kind::Ddl) {
             return Some(self.facts(catalog, taints));
@@ -127,21 +137,27 @@ impl Watched {
         self.epoch != ddl.epoch || self.pending.facts.iter().any(does)
     }
 
-    /// Whether what it hangs on was changed more than once since it was last judged, by others than this session or first by
-    /// them and then by itself: what that was in between is not known. If so, whether that may have been code that it ran.
+    /// Whether what it hangs on was changed more than once between when it was last judged and that moment, by others than this
+    /// session or first by them and then by itself: what that was in between is not known.
     pub(crate) fn was_between(
         &self,
         database: &Database,
         session: u64,
         catalog: &Arc<Catalog>,
-    ) -> Option<bool> {
+        until: u64,
+    ) -> Changed {
         if self.is_indifferent() {
-            return None;
+            return Changed::No;
         }
         let own = (session, self.pending.number);
-        let code = database.has_changed(self.epoch, own, 2, || self.mentioned(catalog))?;
+        let between = Between { since: self.epoch, until };
+        database.has_changed(between, own, 2, || self.mentioned(catalog))
+    }
+
+    /// Whether it may have run code of which only this is known.
+    pub(crate) fn may_have_run(&self, code: Code) -> bool {
         let writes = self.pending.facts.iter().any(|facts| !facts.read_only);
-        Some(code.runs || (code.runs_on_write && writes))
+        code.runs || (code.runs_on_write && writes)
     }
 
     /// Whether it makes no difference what its names meant: it was let through for anything, or neither shows nor stores
@@ -253,7 +269,7 @@ impl UnderWay {
         database: &Arc<Database>,
         anew: bool,
     ) {
-        let Judged { goes_on, state, catalog, ddl, now, in_block } = by;
+        let Judged { goes_on, state, catalog, ddl, author, now, in_block } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.changing.has_ended();
             // With the transaction, its portals have ended.
@@ -271,7 +287,8 @@ impl UnderWay {
         let on_path = goes_on.is_none();
         if self.changing.minds(&pending.facts) {
             let text = named(sql, catalog, Some(&**state).filter(|_| on_path));
-            self.changing.sends(pending.number, &pending.facts, &text, database, in_block, ddl);
+            let message = (author, pending.number);
+            self.changing.sends(message, &pending.facts, &text, database, in_block, ddl);
         }
         let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
         if depends {
@@ -325,6 +342,9 @@ impl UnderWay {
         text: &Named,
         ddl: Ddl,
     ) -> Option<Clash> {
+        if hides(facts, text) {
+            return Some(Clash::IsHidden);
+        }
         if self.changing.would_clash(database, facts, text, ddl) {
             return Some(Clash::IsUsed);
         }
@@ -412,6 +432,16 @@ impl UnderWay {
         }
     }
 
+    /// The message that may commit DDL, if it is one.
+    pub(crate) fn only(&self) -> Option<u64> {
+        self.changing.only()
+    }
+
+    /// Whether something under way may commit DDL.
+    pub(crate) fn commits(&self) -> bool {
+        self.changing.under_way() > 0
+    }
+
     /// Whether a transaction is open, as others see it, that keeps them from what hangs on what it has changed.
     pub(crate) fn keeps_others(&self) -> bool {
         self.changing.is_open()
@@ -466,6 +496,8 @@ pub(crate) enum Clash {
     IsUsed,
     /// It changes what the statement would run, and has not committed that.
     IsChanged,
+    /// It would not know whether what the statement changes is committed.
+    IsHidden,
 }
 
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their

@@ -272,6 +272,21 @@ pub(crate) fn overtaken() -> Problem {
     .with_hint("Connect and send it again: it is then judged by what it reads now.")
 }
 
+/// The end of a session that its operator does not want.
+pub(crate) fn killed() -> Problem {
+    Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator")
+}
+
+/// The end of a session whose DDL keeps others waiting behind what it has sent besides.
+pub(crate) fn in_the_way() -> Problem {
+    Problem::fatal(
+        SqlState::ADMIN_SHUTDOWN,
+        "what this session changes kept others waiting, who could not know whether it is committed",
+    )
+    .with_detail("It was sent together with other statements, which are not done, or without Sync.")
+    .with_hint("Connect and send what changes tables, views or functions by itself.")
+}
+
 /// The end of a session with more statements and portals open than are kept track of.
 pub(crate) fn too_many_open() -> Problem {
     Problem::fatal(
@@ -355,6 +370,12 @@ pub(crate) fn clash(clash: Clash) -> Problem {
             "It runs somebody's code, or does more than its reply says, by what is there once it gets to it.",
         )
         .with_hint("Send the statement again once that transaction has ended."),
+        Clash::IsHidden => Problem::error(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "what changes names for others cannot be sent behind the end of a transaction and what that waits for",
+        )
+        .with_detail("Nobody could know, until the whole message is done, whether it is committed.")
+        .with_hint("Send the statements one by one, or what comes behind the end of the transaction by itself."),
     }
 }
 

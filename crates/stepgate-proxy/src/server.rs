@@ -18,6 +18,7 @@ use tokio::time::{timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
+use crate::database::Author;
 use crate::databases::InUse;
 use crate::doing::Doing;
 use crate::drive::{Calls, Drive, End, Sources, State, begin};
@@ -410,12 +411,14 @@ async fn prepare(
     }
     let (kill, doing) = (Arc::clone(&listed.kill), listed.teller());
     let server_key = upstream.key();
+    let author = Arc::new(Author::new(upstream.pid, Arc::clone(&kill)));
     let calls = Calls::new(Sources { shutdown, kill, registration, changes });
     let span = {
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)
     };
-    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, bell: None, span, doing });
+    let drive =
+        Box::new(Drive { judge, session, tracked, calls, server_key, author, bell: None, span, doing });
     Ok(Prepared {
         drive,
         server: upstream.stream,

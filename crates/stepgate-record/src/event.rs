@@ -70,8 +70,8 @@ pub enum Event {
     SessionClosed {
         /// The session.
         session: SessionId,
-        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `server-lost`, `protocol`, `killed`, `shutdown`,
-        /// `slow-client`, `alarm`, `overtaken`, `limit`, `log`, `defect`; `gate-lost`: the gate was killed, or its machine.
+        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `server-lost`, `protocol`, `killed`,
+        /// `in-the-way`, `shutdown`, `slow-client`, `alarm`, `overtaken`, `limit`, `log`, `defect`; `gate-lost`: the gate was killed, or its machine.
         reason: String,
     },
     /// A statement was decided on. The first record of its life, made before a byte of it moves.

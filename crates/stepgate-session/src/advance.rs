@@ -52,7 +52,7 @@ impl Session {
             if self.waits_amid() {
                 return;
             }
-            if self.limits.under_way && self.waits_for_limited() {
+            if self.limits.under_way && self.waits_for_limited() || self.alone && self.waits_alone() {
                 return;
             }
             if self.leaving {
@@ -170,6 +170,9 @@ impl Session {
         let Judged::Facts(facts) = self.judge(&text, Some(&check)) else {
             return;
         };
+        if self.must_be_alone(&facts) {
+            return;
+        }
         self.next_piece();
         let pending = self.pending(Protocol::Simple, facts, text);
         self.decide(Subject {
@@ -327,6 +330,9 @@ impl Session {
             },
             Meaning::Opaque => (opaque_facts(), Text::unsent(Bytes::new()), Vec::new(), None),
         };
+        if self.must_be_alone(&facts) {
+            return;
+        }
         let (values, formats) = self.park.take_values();
         let pending = self.pending(Protocol::Extended, facts, text);
         let pending = Pending { values, formats, types, restated, ..pending };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stepgate_types::Kind;
 
 use crate::amid::Skips;
 use crate::described::Origins;
@@ -92,6 +93,19 @@ impl Owed {
                 | Self::Skips(_)
                 | Self::Check(Check { within: false, .. })
         )
+    }
+
+    /// Whether drivers send it along with a command other than a query, and the server is done with it at once, for it looks
+    /// nothing up.
+    pub(crate) fn goes_with_ddl(&self) -> bool {
+        match self {
+            Self::Parse { statement, .. } => {
+                statement.facts.as_ref().is_some_and(|facts| facts.iter().all(|it| it.kind == Kind::Ddl))
+            }
+            Self::Describe { statement, .. } => statement.is_none(),
+            Self::Close { .. } | Self::OwnClose { .. } | Self::OwnDescribe { .. } | Self::Sync => true,
+            _ => false,
+        }
     }
 
     /// Whether it executes nothing and leaves no portal behind: to end its implicit transaction then undoes nothing.

@@ -94,6 +94,7 @@ impl Session {
     /// What must be assumed from the moment a statement is on its way.
     pub(crate) fn take_effect(&mut self, number: u64, facts: &Arc<[Facts]>) {
         self.will_make(number, facts);
+        self.sends_alone(facts);
         for facts in facts.iter() {
             let wild = is_wild(facts);
             self.rewritten.by(facts);

@@ -20,6 +20,7 @@
 
 mod advance;
 mod allowance;
+mod alone;
 mod amid;
 mod asking;
 mod behind;

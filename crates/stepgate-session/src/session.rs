@@ -256,6 +256,8 @@ pub struct Session {
     pub(crate) fits_unsaid: Option<(Origins, Arc<[Facts]>, u64)>,
     /// What the server has sent and must not be relayed yet.
     pub(crate) withheld: Option<Withheld>,
+    /// Something that changes names for others is under way, or its transaction open.
+    pub(crate) alone: bool,
     pub(crate) limits: Limits,
     pub(crate) subjects: Subjects,
     pub(crate) rewritten: Rewritten,
@@ -291,6 +293,7 @@ impl Session {
             looked: false,
             segment: 0,
             segment_begun: false,
+            alone: false,
             segment_prepares: true,
             amid: false,
             synced_within: false,
@@ -484,6 +487,21 @@ impl Session {
     pub fn is_open(&self, number: u64) -> bool {
         let owed = |entry: &Entry| entry.owed.number() == Some(number);
         self.park.has(number) || self.expect.iter().any(owed) || self.registry.has_portal_of(number)
+    }
+
+    /// Whether all that the server has not answered is that statement, closed by its Sync if it needs one: nothing that was sent
+    /// before it can keep it from being done, and nothing was sent behind it.
+    #[must_use]
+    pub fn owes_only(&self, number: u64) -> bool {
+        let (mut found, mut closed) = (false, false);
+        for Entry { owed, .. } in &self.expect {
+            let of_it = owed.number() == Some(number);
+            if closed || !(of_it || owed.goes_with_ddl()) {
+                return false;
+            }
+            (found, closed) = (found || of_it, owed.ends_with_ready());
+        }
+        found && closed
     }
 
     /// Whether a transaction was begun by a statement and is open, by the server's last word or since it was sent; whether what

@@ -320,6 +320,12 @@ impl Facts {
         self.through_views || !self.is_settled()
     }
 
+    /// Whether it changes what other sessions' names mean, as far as it is understood.
+    #[must_use]
+    pub fn changes_names_of_others(&self) -> bool {
+        self.effect.catalog && self.effect.creates.as_ref().is_none_or(|created| !created.temporary)
+    }
+
     /// Whether code of somebody's own runs in it, or may: a function, trigger, operator or cast.
     #[must_use]
     pub fn runs_code(&self) -> bool {

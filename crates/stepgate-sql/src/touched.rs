@@ -155,8 +155,13 @@ impl Changes {
         };
         let mut path = by.path.as_deref();
         let statements = tokens.split(|token| token.kind.is_punct(b';')).filter(|it| !it.is_empty());
+        let several = statements.clone().nth(1).is_some();
         let each = statements.map(|statement| {
-            let of = ddl::changes(statement, catalog, path);
+            let of = match ddl::changes(statement, catalog, path) {
+                // It fails (`PreventInTransactionBlock` of xact.c).
+                _ if several && ddl::commits_prepared(statement) => Self { ends: true, ..Self::default() },
+                of => of,
+            };
             path = path.filter(|_| ddl::keeps_path(statement));
             of
         });

@@ -307,6 +307,25 @@ impl Cutter {
         self.buffer.len()
     }
 
+    /// The type of the first message that says whether what a server was asked is done, if it is there: not such as come at any
+    /// time, nor those that only prepare.
+    #[must_use]
+    pub fn outcome(&self) -> Option<u8> {
+        if self.in_streamed_frame() || self.dropping.is_some() {
+            return None;
+        }
+        let mut rest: &[u8] = &self.buffer;
+        while let Ok(Some(header)) = peek(rest) {
+            match header.tag {
+                b'N' | b'A' | b'S' | b'1' | b'2' | b'3' | b't' | b'T' | b'n' => {
+                    rest = rest.get(header.total()..)?;
+                }
+                tag => return Some(tag),
+            }
+        }
+        None
+    }
+
     /// Whether the stream stands between two frames: where it may end, and where other messages may be put in.
     #[must_use]
     pub fn at_boundary(&self) -> bool {

@@ -4,10 +4,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stepgate_testkit::{Person, Psql};
-use support::{SOON, World, passes, waits};
+use support::{EVERYTHING, SOON, World, passes, waits};
 
 /// `mine` is the analysts' own, `locked` nobody's of them. What is called is somebody's code, and passes.
 const SHOP: &str = "create schema mine authorization stepgate_analyst; \
@@ -325,4 +325,82 @@ fn what_a_view_stored_that_was_there_for_a_while_is_shown_to_nobody_unasked() {
     passes(&mut other, "alter table mine.away rename to customers;");
     is_cut_off(&mut psql);
     waits(&world, &mut world.psql(&dora), &dora, "select x from stolen;");
+}
+
+fn sleep(world: &World, how_many: usize) {
+    stepgate_testkit::until_some("statements under way", SOON, || {
+        let active =
+            format!("select count(*) >= {how_many} from pg_stat_activity where wait_event = 'PgSleep'");
+        (world.cluster.psql("shop", &active).unwrap() == "t").then_some(())
+    })
+    .unwrap();
+}
+
+fn nothing_is_labelled(psql: &mut Psql) {
+    passes(psql, "select id, segment from customers where id = 1;");
+    passes(psql, "select count(*) from products;");
+}
+
+#[test]
+fn ddl_behind_a_sleep_in_one_message_ends_no_session_of_others_and_labels_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let ewald = world.person("ewald", "analysts");
+    for behind in [
+        "commit prepared 'nope';",
+        "create function public.lower(text) returns text language sql as 'select 1::text';",
+        "create table public.products (a int);",
+    ] {
+        let mut others = [world.psql(&eve), world.psql(&ewald)];
+        let mut psql = world.psql(&dora);
+        // One that began before, and one that begins while they wait.
+        psql.send("select lower(segment), (select count(*) from pg_sleep(5)) from customers where id = 1;")
+            .unwrap();
+        sleep(&world, 1);
+        for other in &mut others {
+            other.send(&format!("select pg_sleep(20)\\; {behind}")).unwrap();
+        }
+        sleep(&world, 3);
+        let mut third = world.psql(&dora);
+        let began = Instant::now();
+        passes(&mut third, "select lower(segment) from customers where id = 1;");
+        assert!(began.elapsed() < Duration::from_secs(2), "{behind}: {:?}", began.elapsed());
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok() && reply.text().contains('1'), "{behind}: {}", reply.text());
+        nothing_is_labelled(&mut third);
+    }
+}
+
+/// Of which nobody could know whether it is committed.
+#[test]
+fn ddl_behind_the_end_of_a_transaction_that_waits_is_not_sent() {
+    let world = world();
+    let (dora, _) = two(&world);
+    let mut psql = world.psql(&dora);
+    let reply = psql.run("select pg_sleep(20)\\; commit\\; create table mine.made (a int);").unwrap();
+    assert!(reply.sqlstate == "0A000" && reply.text().contains("one by one"), "{}", reply.text());
+    passes(&mut psql, "begin\\; commit\\; create table mine.made (a int);");
+}
+
+/// Which others could do in a loop.
+#[test]
+fn what_another_session_stores_ends_nobody_who_renames_what_they_have_just_made() {
+    let rule = "  - {name: guesses, match: {certainty: [unknown]}, action: deny}\n";
+    let mut world = World::not_serving(support::waiting);
+    let map = include_str!("../../../policies/pii-map.yaml").replace(": step-up", ": deny");
+    world.gate.policies(&map, &format!("{EVERYTHING}{rule}")).unwrap();
+    world.cluster.load("shop", SHOP).unwrap();
+    world.gate.serve().unwrap();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    for round in 0..3 {
+        passes(&mut other, &format!("begin; create table mine.kept{round} (a text);"));
+        passes(&mut other, &format!("insert into mine.kept{round} select ssn from customers limit 3;"));
+        passes(&mut other, "commit;");
+        passes(&mut psql, "begin;");
+        passes(&mut psql, "create table mine.one (a text);");
+        passes(&mut psql, "alter table mine.one rename to two;");
+        passes(&mut psql, "alter table mine.two rename a to b;");
+        passes(&mut psql, "rollback;");
+    }
 }

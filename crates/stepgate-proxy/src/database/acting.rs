@@ -2,7 +2,7 @@
 //! they run somebody's code, send, lock or set something. What they hang on must not be changed beneath them: whoever comes
 //! second, they or the DDL, is refused. Each is written down here or among the commits before it looks for the other.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -99,14 +99,19 @@ impl Database {
         })
     }
 
-    /// Whether another session is changing what hangs on names, and has not committed it.
+    /// Whether another session is changing what hangs on names, and has not committed it. Who has done so for long and need not
+    /// is ended.
     pub(crate) fn is_being_changed(&self, session: u64, text: impl FnOnce() -> Named) -> bool {
         let others = self.changing(session);
-        !others.is_empty() && {
-            let mentioned = text().mentioned();
-            let (makers, anything) = self.makers(u64::MAX);
-            let made = Made::by(&makers, anything);
-            others.iter().any(|by| made.changes(by, &mentioned))
+        if others.is_empty() {
+            return false;
         }
+        let mentioned = text().mentioned();
+        let (makers, anything) = self.makers(u64::MAX);
+        let made = Made::by(&makers, anything);
+        let change = others.iter().filter(|by| made.changes(by, &mentioned));
+        let change: BTreeSet<u64> = change.map(|by| by.session).collect();
+        self.urges(|_, it| change.contains(&it.transaction.session));
+        !change.is_empty()
     }
 }

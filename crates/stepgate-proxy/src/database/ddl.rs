@@ -1,13 +1,15 @@
 //! DDL that the gate's own sessions have committed, or may be about to: how far behind a catalog may be, and which names
 //! may have meant something else in between.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use stepgate_sql::Mentioned;
 
 use super::Database;
+use super::author::Author;
 use super::made::{Code, Made, Seen, Transaction, code_of};
 
 /// The most commits that are remembered, and the most names in them: of what is older, nothing is known.
@@ -27,7 +29,7 @@ pub(crate) struct Ddl {
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     /// By the number of what may commit it.
-    under_way: BTreeMap<u64, Arc<Transaction>>,
+    pub(super) under_way: BTreeMap<u64, UnderWay>,
     /// Of transactions that are open, whatever is under way in them; by session.
     open: BTreeMap<u64, Arc<Transaction>>,
     /// Oldest first.
@@ -42,6 +44,39 @@ pub(super) struct Commits {
     unseen: u64,
 }
 
+/// What may commit a transaction at any time.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) transaction: Arc<Transaction>,
+    /// Whose it is, and which of their messages.
+    pub(super) author: Arc<Author>,
+    pub(super) message: u64,
+    /// It is one statement.
+    pub(super) is_one: bool,
+    pub(super) since: Instant,
+    /// It had committed nothing at a moment after that number was given.
+    pub(super) uncommitted: u64,
+}
+
+/// Whether what names mean has changed meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Changed {
+    No,
+    /// If it is committed by now what these have done, of which nothing has been heard.
+    Maybe(BTreeSet<u64>),
+    /// What of somebody's code they may have meant.
+    Yes(Code),
+}
+
+/// Between which moments something may have changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Between {
+    /// How often DDL had been committed.
+    pub(crate) since: u64,
+    /// What has a greater number began later.
+    pub(crate) until: u64,
+}
+
 /// What may have been committed.
 #[derive(Debug)]
 struct Done {
@@ -54,7 +89,7 @@ struct Done {
 
 impl Commits {
     fn is_done(&mut self, number: u64, epoch: u64) {
-        let Some(transaction) = self.under_way.remove(&number) else { return };
+        let Some(UnderWay { transaction, .. }) = self.under_way.remove(&number) else { return };
         let seen = transaction.seen();
         if seen.has_unseen() {
             self.unseen = epoch;
@@ -92,10 +127,20 @@ impl Commits {
         self.done.iter().rev().take_while(move |done| done.epoch > epoch).map(|done| &done.transaction)
     }
 
+    /// All that has made something since then, and that session's own. And whether something may have been made that nobody has
+    /// seen.
+    fn settled(&self, epoch: u64, session: u64) -> (Vec<Seen>, bool) {
+        let going = self.under_way.values().map(|it| &it.transaction).chain(self.open.values());
+        let own: Vec<&Arc<Transaction>> = going.filter(|it| it.session == session).collect();
+        let epoch = own.iter().map(|it| it.since).min().map_or(epoch, |since| since.min(epoch));
+        let makers = self.since(epoch).chain(own).map(|it| it.seen()).collect();
+        (makers, self.unseen > epoch || self.forgotten > epoch)
+    }
+
     /// All that may have made something since then, whoever it is of: what is not done was judged earlier, maybe. And whether
     /// something may have been made that nobody has seen.
     fn makers(&self, epoch: u64) -> (Vec<Seen>, bool) {
-        let going = || self.under_way.values().chain(self.open.values());
+        let going = || self.under_way.values().map(|it| &it.transaction).chain(self.open.values());
         let epoch = going().map(|it| it.since).min().map_or(epoch, |since| since.min(epoch));
         let makers = self.since(epoch).chain(going()).map(|it| it.seen()).collect();
         (makers, self.unseen > epoch || self.forgotten > epoch)
@@ -129,7 +174,9 @@ impl CommitsDdl {
 
     /// It may commit anything, any number of times.
     pub(crate) fn anything(&self) {
-        let transaction = self.database.commits().under_way.get(&self.number).cloned();
+        let commits = self.database.commits();
+        let transaction = commits.under_way.get(&self.number).map(|it| Arc::clone(&it.transaction));
+        drop(commits);
         if let Some(transaction) = transaction {
             transaction.anything();
         }
@@ -146,7 +193,7 @@ impl Drop for CommitsDdl {
 }
 
 impl Database {
-    fn commits(&self) -> MutexGuard<'_, Commits> {
+    pub(super) fn commits(&self) -> MutexGuard<'_, Commits> {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,13 +214,19 @@ impl Database {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A session is about to send what may commit this.
-    pub(crate) fn commits_ddl(self: &Arc<Self>, transaction: &Arc<Transaction>) -> CommitsDdl {
+    /// A session is about to send a message of that number, which may commit this. `is_one`: see [`UnderWay`].
+    pub(crate) fn commits_ddl(
+        self: &Arc<Self>,
+        transaction: &Arc<Transaction>,
+        (author, message): (&Arc<Author>, u64),
+        is_one: bool,
+    ) -> CommitsDdl {
         self.committing.fetch_add(1, Ordering::SeqCst);
-        let mut commits = self.commits();
-        commits.last = commits.last.saturating_add(1);
-        let number = commits.last;
-        commits.under_way.insert(number, Arc::clone(transaction));
+        let number = self.number();
+        let (transaction, author) = (Arc::clone(transaction), Arc::clone(author));
+        let since = Instant::now();
+        let under_way = UnderWay { transaction, author, message, is_one, since, uncommitted: 0 };
+        self.commits().under_way.insert(number, under_way);
         CommitsDdl { database: Arc::clone(self), number }
     }
 
@@ -210,48 +263,95 @@ impl Database {
     /// What other sessions have changed and not committed, or may commit at any time.
     pub(super) fn changing(&self, session: u64) -> Vec<Seen> {
         let commits = self.commits();
-        let all = commits.open.values().chain(commits.under_way.values());
+        let all = commits.open.values().chain(commits.under_way.values().map(|it| &it.transaction));
         all.filter(|it| it.session != session).map(|it| it.seen()).collect()
     }
 
-    /// Whether as many transactions as that, one of another session's among them, may have changed since then, if only for a
-    /// while, what such names mean, and, if so, what of somebody's code they may have meant; it is asked which names only if it
-    /// matters. What the session does itself may change them back, but for what that statement does which has these names.
+    /// Whether as many transactions as that, one of another session's among them, have changed in between, if only for a
+    /// while, what such names mean; it is asked which names only if it matters. What the session does itself may change them
+    /// back, but for what that statement does which has these names.
     pub(crate) fn has_changed(
         &self,
-        epoch: u64,
-        (session, statement): (u64, u64),
+        between: Between,
+        own: (u64, u64),
         enough: usize,
         mentioned: impl FnOnce() -> Vec<Mentioned>,
-    ) -> Option<Code> {
+    ) -> Changed {
         let commits = self.commits();
+        let Between { since: epoch, until } = between;
         if commits.forgotten > epoch {
             let code = commits.forgotten_code > epoch;
-            return Some(Code { runs: code, runs_on_write: code });
+            return Changed::Yes(Code { runs: code, runs_on_write: code });
         }
-        let all = commits.since(epoch).chain(commits.under_way.values());
+        let (session, statement) = own;
         let seen = |it: &Arc<Transaction>| match it.seen() {
             own if own.session == session => own.beside(statement),
             other => other,
         };
-        let all: Vec<Seen> = all.map(seen).collect();
-        let is_other = |it: &Seen| it.session != session;
-        if !all.iter().any(is_other) || all.iter().map(Seen::weight).sum::<usize>() < enough {
-            return None;
+        let mut all: Vec<Seen> = commits.since(epoch).map(seen).collect();
+        let (mut makers, anything) = commits.settled(epoch, session);
+        let mut unheard = BTreeMap::new();
+        for (number, it) in &commits.under_way {
+            if it.transaction.session == session {
+                all.push(seen(&it.transaction));
+            } else if *number <= until && it.is_answered() {
+                all.push(it.transaction.seen());
+                makers.push(it.transaction.seen());
+            } else if *number <= until && it.uncommitted <= until {
+                unheard.insert(*number, it.transaction.seen());
+            }
         }
-        let (makers, anything) = commits.makers(epoch);
         drop(commits);
-        let (mentioned, made) = (mentioned(), Made::by(&makers, anything));
+        let all_there_is = || all.iter().chain(unheard.values());
+        let is_other = |it: &Seen| it.session != session;
+        if !all_there_is().any(is_other) || all_there_is().map(Seen::weight).sum::<usize>() < enough {
+            return Changed::No;
+        }
+        let counts = Counts { session, enough };
+        let mentioned = mentioned();
+        if let Some(hit) = counts.hit(&all, &makers, anything, &mentioned) {
+            return Changed::Yes(code_of(&hit, &makers));
+        }
+        if unheard.is_empty() {
+            return Changed::No;
+        }
+        let numbers: Vec<u64> = unheard.keys().copied().collect();
+        let settled = all.len();
+        all.extend(unheard.into_values());
+        makers.extend(all.iter().skip(settled).cloned());
+        let Some(hit) = counts.hit(&all, &makers, anything, &mentioned) else { return Changed::No };
+        let is_hit = |it: &Seen| hit.iter().any(|hit| std::ptr::eq(*hit, it));
+        let unheard = numbers.iter().zip(all.iter().skip(settled));
+        let hits: BTreeSet<u64> = unheard.filter(|(_, it)| is_hit(it)).map(|(number, _)| *number).collect();
+        // What they make may be all that makes others count.
+        Changed::Maybe(if hits.is_empty() { numbers.into_iter().collect() } else { hits })
+    }
+}
+
+/// What counts as a change for a session.
+struct Counts {
+    session: u64,
+    enough: usize,
+}
+
+impl Counts {
+    /// Those that change what such names mean, if they are enough.
+    fn hit<'s>(
+        &self,
+        all: &'s [Seen],
+        makers: &[Seen],
+        anything: bool,
+        mentioned: &[Mentioned],
+    ) -> Option<Vec<&'s Seen>> {
+        let made = Made::by(makers, anything);
         let is_hit = |it: &&Seen| mentioned.iter().any(|names| made.changes(it, names));
         let hit: Vec<&Seen> = all.iter().filter(is_hit).collect();
-        if !hit.iter().any(|it| is_other(it)) {
-            return None;
-        }
         let mut changed: BTreeMap<u64, usize> = BTreeMap::new();
         for it in &hit {
             let of = changed.entry(it.number).or_default();
             *of = it.weight().max(*of);
         }
-        (changed.values().sum::<usize>() >= enough).then(|| code_of(&hit, &makers))
+        let others = hit.iter().any(|it| it.session != self.session);
+        (others && changed.values().sum::<usize>() >= self.enough).then_some(hit)
     }
 }

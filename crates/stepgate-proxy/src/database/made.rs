@@ -129,7 +129,7 @@ impl Parts {
 }
 
 /// What a transaction changes, at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) number: u64,
     pub(super) session: u64,

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::{Drive, Goodbye, State};
-use crate::changing::{makes_for_others, named};
+use crate::changing::named;
 use crate::database::{Ddl, View, act};
 use crate::judge::Verdict;
 use crate::overtaken::{Clash, Judged};
@@ -256,7 +256,7 @@ impl Drive {
     fn clash(&mut self, state: &State, pending: &Pending, ddl: Ddl) -> Option<Clash> {
         let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
         let refers = pending.facts.iter().any(refers);
-        let makes = pending.facts.iter().any(makes_for_others) || state.under_way.has_failed();
+        let makes = pending.facts.iter().any(Facts::changes_names_of_others) || state.under_way.has_failed();
         if !refers && !act(&pending.facts) && !makes {
             return None;
         }
@@ -323,7 +323,8 @@ impl Drive {
                     let (names, catalog) = self.session.resolves_by();
                     let names = otherwise.as_ref().unwrap_or(names);
                     let in_block = self.session.is_in_block();
-                    let by = Judged { goes_on, state: names, catalog, ddl, now: state.now, in_block };
+                    let author = &self.author;
+                    let by = Judged { goes_on, state: names, catalog, ddl, author, now: state.now, in_block };
                     let anew = self.session.begins_anew();
                     state.under_way.sends(pending, by, &self.judge.database, anew);
                     if state.under_way.clashes(&self.judge.database, self.session.resolves_by().1) {

@@ -6,10 +6,11 @@
 //! what went before. While a reply waits, nothing is read of either side; cancel requests, which the server may still hear,
 //! the session's end and that of its client are heard.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stepgate_record::Event;
 use stepgate_session::Unflagged;
@@ -21,8 +22,9 @@ use tracing::Instrument as _;
 
 use super::wait::{Occurred, gone};
 use super::{Drive, State};
-use crate::database::{Database, Ddl};
+use crate::database::{self, Changed, Database, Ddl, View};
 use crate::judge::Standing;
+use crate::overtaken::Watched;
 use crate::{Stream, refusal};
 
 /// How often, and after how long, the catalog is looked at again for a reply that must not be taken before.
@@ -30,6 +32,8 @@ const LOOKS: usize = 3;
 /// The most columns that an alarm names.
 const MAX_ALARMED: usize = 16;
 const LOOK: Duration = Duration::from_millis(1_100);
+/// How soon it is asked again for what may have changed what a reply says, and is not known to be committed.
+const HEARS: Duration = Duration::from_millis(5);
 /// How long a statement waits for its names before it is asked whether there is still somebody to answer. Until then it
 /// runs as PostgreSQL would run it, whose clients may go without waiting.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -44,6 +48,9 @@ pub(super) struct Looking {
     ddl: Ddl,
     /// Without it nothing is to be done.
     needed: bool,
+    /// What has a greater number in the database began later.
+    until: u64,
+    began: Instant,
 }
 
 impl Looking {
@@ -96,7 +103,30 @@ impl Drive {
         let database = Arc::clone(&self.judge.database);
         // Apart: a look that was begun goes on whatever becomes of its session, and others wait for the same.
         tokio::spawn(look(database, needed, done).instrument(self.span.clone()));
-        Box::new(Looking { looked, patience: Box::pin(sleep(PATIENCE)), gone: None, ddl, needed })
+        let (until, began) = (self.judge.database.number(), Instant::now());
+        Box::new(Looking {
+            looked,
+            patience: Box::pin(sleep(PATIENCE)),
+            gone: None,
+            ddl,
+            needed,
+            until,
+            began,
+        })
+    }
+
+    /// Waits for a moment until more is known of what these numbers say, which may have changed what runs.
+    fn hears_of(&self, looking: Box<Looking>, numbers: BTreeSet<u64>) -> Box<Looking> {
+        let (done, looked) = oneshot::channel();
+        let database = Arc::clone(&self.judge.database);
+        let pause = HEARS.max(looking.began.elapsed() / 4).min(LOOK);
+        let hears = async move {
+            sleep(pause).await;
+            database.asks_about(&numbers).await;
+            let _ = done.send(true);
+        };
+        tokio::spawn(hears.instrument(self.span.clone()));
+        Box::new(Looking { looked, ..*looking })
     }
 
     /// Decides on what has waited for that. `seen`: the catalog could be read.
@@ -121,6 +151,7 @@ impl Drive {
     pub(super) fn look_again(&self, state: &mut State) {
         let ddl = self.judge.database.ddl();
         let needed = state.under_way.may_be_overtaken(ddl);
+        self.has_answer(state);
         state.reviewing = Some(self.looks(ddl, needed));
     }
 
@@ -129,7 +160,12 @@ impl Drive {
         let Some(review) = state.reviewing.take() else { return };
         let Some(view) = self.judge.database.view() else { return };
         if seen || !review.needed {
-            return self.judge_again(state, seen.then_some(review.ddl)).await;
+            let unheard = self.unheard(state, &view, &review);
+            if !unheard.is_empty() {
+                state.reviewing = Some(self.hears_of(review, unheard));
+                return;
+            }
+            return self.judge_again(state, seen.then_some(review.ddl), review.until).await;
         }
         // Once its server's end is over, it is judged by what is known then (`leaving.rs`).
         for watched in state.under_way.all() {
@@ -139,6 +175,33 @@ impl Drive {
             }
         }
         self.end(state, &refusal::overtaken(), "overtaken");
+    }
+
+    /// What may have changed, for what runs, what its names mean, and is not known to be committed.
+    fn unheard(&self, state: &State, view: &View, review: &Looking) -> BTreeSet<u64> {
+        if review.began.elapsed() >= database::PATIENCE {
+            return BTreeSet::new();
+        }
+        let (database, session) = (&self.judge.database, state.under_way.session());
+        let changed = |watched: &Watched| watched.was_between(database, session, &view.catalog, review.until);
+        let mut unheard = BTreeSet::new();
+        for watched in state.under_way.all() {
+            if let Changed::Maybe(numbers) = changed(watched) {
+                unheard.extend(numbers);
+            }
+        }
+        unheard
+    }
+
+    /// Others who wait for the outcome of what runs learn it now: their replies and this one may wait for each other.
+    fn has_answer(&self, state: &mut State) {
+        let only = state.under_way.only().filter(|number| self.session.owes_only(*number));
+        let Some(number) = only else { return };
+        match state.server.cutter.outcome() {
+            Some(b'E') => state.under_way.has_committed(number, Some(0), false),
+            Some(b'C') => self.author.is_answered(number),
+            _ => {}
+        }
     }
 
     /// A result shows columns that its statement was not let through for. If any of them is classified, none of it goes
@@ -181,7 +244,8 @@ impl Drive {
     }
 
     /// Judges what runs by what is known now. `ddl`: as it was before the catalog was looked at, if it was.
-    async fn judge_again(&mut self, state: &mut State, ddl: Option<Ddl>) {
+    /// `until`: what is greater began later.
+    async fn judge_again(&mut self, state: &mut State, ddl: Option<Ddl>, until: u64) {
         let Some(view) = self.judge.database.view() else { return };
         let taints = self.judge.database.taints.now();
         let (mut overtaken, mut stored, mut failed) = (false, Vec::new(), None);
@@ -195,7 +259,7 @@ impl Drive {
         }
         let session = state.under_way.session();
         for watched in state.under_way.all() {
-            match self.judge.judge_between(&view, watched, session).await {
+            match self.judge.judge_between(&view, watched, session, until).await {
                 Ok(was_between) => overtaken |= was_between,
                 Err(error) => failed = Some(error),
             }

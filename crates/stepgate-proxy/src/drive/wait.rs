@@ -101,6 +101,9 @@ impl Drive {
             // Whoever is told that a transaction is over may tell others, whom it keeps from nothing then.
             self.settle(state);
         }
+        if state.under_way.commits() {
+            self.tell_author(state);
+        }
         if let Poll::Ready(written) = write(state, context) {
             return Poll::Ready(written);
         }
@@ -130,6 +133,14 @@ impl Drive {
         buffers::give_back(self.session.to_client());
         buffers::give_back(self.session.to_server());
         Poll::Pending
+    }
+
+    /// Before anything more is sent, others learn whether the server has but one thing to do for this session, and will be heard
+    /// as soon as that is done.
+    fn tell_author(&self, state: &State) {
+        let is_heard = state.reviewing.is_none() && state.client.out.len() < MAX_QUEUED;
+        let only = state.under_way.only().filter(|number| is_heard && self.session.owes_only(*number));
+        self.author.owes(only, is_heard && self.session.owes_one_segment());
     }
 
     /// What is waited for only at times.

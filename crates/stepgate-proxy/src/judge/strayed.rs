@@ -13,7 +13,7 @@ use stepgate_types::RelationName;
 
 use super::{Case, Judge, Merged, Standing};
 use crate::binding;
-use crate::database::View;
+use crate::database::{Changed, View};
 use crate::overtaken::Watched;
 
 /// The most relations that are said to hold what is not known; of more, all do.
@@ -35,22 +35,27 @@ impl Judge {
         Ok(standing)
     }
 
-    /// Whether it may have run by what nobody has seen, since others than this session have changed its names more than once;
-    /// what it stored then is known to be unknown before this returns: of what only reads, and may not have run code that came
-    /// and went meanwhile, nothing.
+    /// Whether it may have run, until that moment, by what nobody has seen, since others than this session have changed its names
+    /// more than once; what it stored then is known to be unknown before this returns: of what only reads, and may not have run
+    /// code that came and went meanwhile, nothing.
     pub(crate) async fn judge_between(
         &self,
         view: &View,
         watched: &Watched,
         session: u64,
+        until: u64,
     ) -> Result<bool, LogError> {
-        match watched.was_between(&self.database, session, &view.catalog) {
-            None => return Ok(false),
-            Some(true) => self.did_anything(view, watched, &[]).await?,
-            Some(false) => {
-                let stored = watched.may_have_stored(&[], &view.catalog);
-                self.stored_unknown(view, &watched.pending, stored).await?;
-            }
+        let runs = match watched.was_between(&self.database, session, &view.catalog, until) {
+            Changed::No => return Ok(false),
+            // For long it was not to be known whether it is committed.
+            Changed::Maybe(_) => true,
+            Changed::Yes(code) => watched.may_have_run(code),
+        };
+        if runs {
+            self.did_anything(view, watched, &[]).await?;
+        } else {
+            let stored = watched.may_have_stored(&[], &view.catalog);
+            self.stored_unknown(view, &watched.pending, stored).await?;
         }
         Ok(true)
     }
@@ -62,8 +67,11 @@ impl Judge {
         all: &[Watched],
         session: u64,
     ) -> Result<(), LogError> {
+        let until = self.database.number();
         for watched in all {
-            self.judge_between(view, watched, session).await?;
+            let between = || watched.was_between(&self.database, session, &view.catalog, until);
+            self.database.hears(between).await;
+            self.judge_between(view, watched, session, until).await?;
         }
         let taints = self.database.taints.now();
         for watched in all.iter().filter(|watched| watched.is_judged_otherwise(&view.catalog, &taints)) {

@@ -57,6 +57,12 @@ pub(super) fn keeps_path(tokens: &[Token<'_>]) -> bool {
     }
 }
 
+/// Whether it commits what another transaction has done, which no transaction block may.
+pub(super) fn commits_prepared(tokens: &[Token<'_>]) -> bool {
+    let mut words = tokens.iter().filter_map(|token| token.kind.word());
+    (words.next(), words.next()) == (Some("commit"), Some("prepared"))
+}
+
 fn ends_transaction(words: &[&str]) -> bool {
     match words {
         ["commit" | "end" | "abort", ..] | ["prepare", "transaction", ..] => true,
