@@ -70,7 +70,7 @@ pub use login::LoginChallenge;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use policies::{PolicyInfo, TwoPerson};
 pub use prove::Presented;
-pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
+pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting, WaitsFrom};
 pub use waiting::{Awaited, WaitingChallenge};
 
 use crate::{Change, Factors, Log, People, Vault};

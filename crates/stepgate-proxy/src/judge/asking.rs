@@ -218,6 +218,7 @@ impl Case<'_> {
         let digits = self.digits(approval, &waiting).await;
         let digits = digits.as_ref().map(|digits| digits.as_str());
         let notice = refusal::held(request, approval, self.decision, (left, limit), digits, url);
+        let notice = refusal::joined(notice, &waiting, self.who.address);
         let deferred =
             can_defer.then(|| refusal::deferred(request, approval, self.decision, waiting.expires, url));
         let outlives_client = can_defer && !approval.itself && self.view.rules.outlives_client();

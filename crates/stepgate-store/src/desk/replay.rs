@@ -157,7 +157,7 @@ impl Replay {
                 }
             }
             Event::PassIssued(issued) => {
-                if let Some(kept) = pass::kept_of(&record.event, record.at, &self.names) {
+                if let Some(kept) = pass::kept_of(record, &self.names) {
                     self.state.passes.insert(issued.pass, kept);
                 }
             }
