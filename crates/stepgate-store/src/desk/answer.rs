@@ -45,6 +45,7 @@ impl Inner {
         let _turn = self.turn.lock().await;
         // Until the authenticator's new state is on disk, nobody removes it: it would come back by that write.
         let _changing = self.factors.changing().await;
+        self.sift_votes();
         let judged = match self.judge(&answer) {
             Ok(judged) => judged,
             Err(failed) => return Err(self.refuse(failed).await),

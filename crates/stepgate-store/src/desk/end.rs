@@ -192,6 +192,7 @@ impl Inner {
 
     pub(super) async fn revoke_person(&self, person: &PersonName, by: Actor) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
+        self.sift_votes();
         let (grants, requests) = {
             let mut state = self.state();
             let grants = state.grants.iter().filter(|(_, kept)| kept.grant.person == *person);
@@ -205,6 +206,7 @@ impl Inner {
             }
             state.enrolments.retain(|(of, _), _| of != person);
             state.challenges.end_of(person);
+            state.open.values_mut().for_each(|entry| entry.reading.forget(person));
             let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().is_of(person));
             let requests: Vec<_> =
                 asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.person().cloned())).collect();

@@ -34,6 +34,11 @@ impl Reading {
         }
     }
 
+    /// Who comes by this name has seen nothing.
+    pub(super) fn forget(&mut self, viewer: &PersonName) {
+        self.0.remove(viewer);
+    }
+
     /// How much of a part this person has seen.
     pub(super) fn seen(&self, viewer: &PersonName, part: Part) -> Option<usize> {
         self.0.get(viewer)?.get(&part).copied()

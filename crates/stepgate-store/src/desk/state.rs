@@ -185,7 +185,7 @@ impl Entry {
             // Catalog names may hold anything, too.
             summary: Some(escape_for_display(ask.summary.as_bytes())),
             waiting: self.waiters.len(),
-            approvers: self.open.approvers().iter().cloned().collect(),
+            approvers: self.open.approvers().keys().cloned().collect(),
             groups: self.open.groups().into_iter().collect(),
             comment_count: self.comments.len(),
             ..info_of(ask)
@@ -259,6 +259,12 @@ impl State {
                 && (by_grant(entry) || by_pass(entry))
         });
         found.map(|(id, _)| *id)
+    }
+
+    /// Of the approvals of requests and policies that wait only these still are some.
+    pub(super) fn keep_votes(&mut self, keep: impl Fn(&PersonName, Timestamp) -> bool) {
+        self.open.values_mut().for_each(|entry| entry.open.keep_votes(&keep));
+        self.policies.keep_votes(&keep);
     }
 
     /// Whether there is room for one more request.

@@ -117,7 +117,8 @@ async fn who_joins_is_told_of_whom_and_who_verifies_sees_from_where_all_of_them_
         ask.terms.scope = Scope { client: false, network: false, session: false, labels: false };
         ask
     };
-    let first = world.ask(Ask { address: ELSEWHERE, client: "exfil\u{202e}".to_owned(), ..anywhere(1) }).await;
+    let first =
+        world.ask(Ask { address: ELSEWHERE, client: "exfil\u{202e}".to_owned(), ..anywhere(1) }).await;
     assert_eq!((first.joined, first.sessions), (false, 1));
     let second = world.ask(anywhere(2)).await;
     assert_eq!((second.joined, second.opened_from, second.sessions), (true, ELSEWHERE, 2));

@@ -159,7 +159,10 @@ async fn what_was_approved_once_runs_for_the_client_and_address_of_who_asked_als
         Event::PassIssued(issued) => Some(format!("{issued:?}")),
         _ => None,
     });
-    assert!(issued.is_some_and(|it| !it.contains("192.0.2.7") && !it.contains("drop")), "as commitments alone");
+    assert!(
+        issued.is_some_and(|it| !it.contains("192.0.2.7") && !it.contains("drop")),
+        "as commitments alone"
+    );
 }
 
 #[tokio::test]
