@@ -201,6 +201,9 @@ impl Judge {
             let known = signal::known(&pending.facts).into();
             Arc::make_mut(pending).facts = known;
         }
+        if pending.runs_as != by.0.runs_as {
+            Arc::make_mut(pending).runs_as.clone_from(&by.0.runs_as);
+        }
         let unreadable = |facts: &Facts| facts.effect.encoding == Some(ClientEncoding::Other);
         let unreadable = pending.facts.iter().any(unreadable);
         let others = own == Some(false);

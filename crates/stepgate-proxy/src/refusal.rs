@@ -64,7 +64,8 @@ pub(crate) fn joined(notice: Problem, waiting: &Waiting, address: IpAddr) -> Pro
     };
     let detail = notice.detail.clone().unwrap_or_default();
     let disown = format!("Not yours? stepgate request deny {} --not-me", waiting.request);
-    notice.with_detail(format!("{detail} Joins what was asked before, {place}{others}. {disown}").trim_start())
+    notice
+        .with_detail(format!("{detail} Joins what was asked before, {place}{others}. {disown}").trim_start())
 }
 
 /// What the client is told of a decision before anything else happens: the NOTICE of a hold, or the ERROR of a denial.

@@ -262,6 +262,7 @@ fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {
         in_transaction: false,
         restated: false,
         aborted: false,
+        runs_as: stepgate_sql::RunsAs::default(),
     }
 }
 
