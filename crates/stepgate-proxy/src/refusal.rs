@@ -433,7 +433,7 @@ pub(crate) fn desk_failed(error: &DeskError) -> Problem {
         }
         DeskError::CoolingDown(_) => Problem::error(limit, error.to_string())
             .with_hint("Have somebody there to answer it. What waits: stepgate request ls"),
-        DeskError::Full => Problem::error(limit, error.to_string()),
+        DeskError::Full | DeskError::CalledOff(_) => Problem::error(limit, error.to_string()),
         DeskError::Unanswerable(_) => Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, error.to_string()),
         _ => Problem::error(SqlState::SYSTEM_ERROR, error.to_string()),
     }

@@ -254,6 +254,17 @@ impl Inner {
             let (approval, address) = (ask.terms.approval.clone(), ask.address);
             state.ignored.expired(&asker, &approval, address, now);
         }
+        if is_called_off(outcome, by.is_some()) && !ask.terms.itself {
+            let (asker, now) = (ask.asker().clone(), self.clock.now());
+            let (approval, address) = (ask.terms.approval.clone(), ask.address);
+            state.called_off.note(&asker, &approval, address, now);
+        }
         state.conclude(entry.open.end(outcome, by), entry.waiters, None, Remembered::default());
     }
+}
+
+/// Whether a request ended by who asked: they said so, or have gone. Who withdraws it otherwise has a name, or is the gate's
+/// operator, of whose doing so nobody makes many.
+pub(super) const fn is_called_off(outcome: Outcome, by_somebody: bool) -> bool {
+    matches!(outcome, Outcome::Cancelled) || (matches!(outcome, Outcome::Withdrawn) && !by_somebody)
 }

@@ -10,6 +10,7 @@ use stepgate_types::{Amount, InForce, Label, Limit, PersonName, RequestId, Sessi
 use super::ahead::keys_of;
 use super::ask::deferred;
 use super::comment::Comment;
+use super::end::is_called_off;
 use super::pass;
 use super::sealed::Shelf;
 use super::state::{Entry, Kept, State, hex};
@@ -209,6 +210,9 @@ impl Replay {
             (Outcome::Approved | Outcome::Denied, Some(address)) => {
                 self.state.ignored.answered(asker, &info.approval, address);
             }
+            (outcome, Some(address)) if is_called_off(outcome, ended_by.is_some()) && !info.itself => {
+                self.state.called_off.note(asker, &info.approval, address, at);
+            }
             _ => {}
         }
         self.state.past.push(RequestInfo { ended_by, reason, ..info }, outcome);
@@ -216,7 +220,7 @@ impl Replay {
 
     /// As in the running gate: of somebody who was removed, or lost an authenticator.
     fn void_votes(&mut self, person: &PersonName) {
-        self.about.values_mut().for_each(|about| drop(about.votes.remove(person)));
+        self.about.values_mut().for_each(|about| about.votes.retain(|voter, _| voter != person));
         self.state.policies.keep_votes(|voter, _| voter != person);
     }
 

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::DeskError;
 use super::account::Accounts;
 use super::asked::Asked;
-use super::caps::Ignored;
+use super::caps::{CalledOff, Ignored};
 use super::comment::Comment;
 use super::glass::{Broken, Wished};
 use super::login::Entrance;
@@ -48,6 +48,9 @@ pub(super) const MAX_PASSES: usize = 10_000;
 /// Ended requests remembered for listings and for telling late answers how it ended; some 300 bytes each, and a reason.
 const MAX_PAST: usize = 2000;
 
+/// Of them of one person, so that nobody has those of others forgotten.
+const MAX_PAST_OF_PERSON: usize = MAX_PAST / 10;
+
 /// In the place of the key of a statement, where two are compared themselves.
 const SAME: [u8; 32] = [0; 32];
 
@@ -62,6 +65,7 @@ pub(super) struct State {
     pub(super) steps: BTreeMap<PersonName, u64>,
     pub(super) guard: Guard,
     pub(super) ignored: Ignored,
+    pub(super) called_off: CalledOff,
     pub(super) challenges: Challenges,
     pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
     pub(super) pace: Pace,
@@ -372,12 +376,26 @@ impl Past {
             // Also where it is read back: who was of another mind than the one who ended it has approved nothing.
             info.approvers.clear();
         }
-        let id = info.request;
+        let (id, person) = (info.request, info.person.clone());
         if self.by_id.insert(id, (outcome, info)).is_none() {
             self.order.push_back(id);
         }
-        if self.order.len() > MAX_PAST {
-            self.order.pop_front().map(|oldest| self.by_id.remove(&oldest));
+        let of_person = self.list().filter(|it| it.person == person).count();
+        if of_person > MAX_PAST_OF_PERSON {
+            self.forget_one(|it| it.person == person);
+        } else if self.order.len() > MAX_PAST {
+            self.forget_one(|_| true);
+        }
+    }
+
+    /// The oldest of these; rather one that was called off than one that was answered, or nobody did.
+    fn forget_one(&mut self, of: impl Fn(&RequestInfo) -> bool) {
+        let called_off = |it: &RequestInfo| matches!(it.state, "cancelled" | "withdrawn");
+        let oldest =
+            self.list().find(|it| of(it) && called_off(it)).or_else(|| self.list().find(|it| of(it)));
+        if let Some(oldest) = oldest.map(|it| it.request) {
+            self.order.retain(|id| *id != oldest);
+            self.by_id.remove(&oldest);
         }
     }
 
