@@ -176,6 +176,18 @@ pub struct Terms {
     pub escalate: Option<Escalate>,
 }
 
+impl Terms {
+    /// What one execution that is approved is bound to, besides person, database and statement: the client and the address of
+    /// who asked, but for what the policy says that need not be the same. Not the session: whoever was told to come again
+    /// may come in another, and where it would be, client and address are in its stead.
+    #[must_use]
+    pub const fn once(&self) -> Scope {
+        let Scope { client, network, session, labels } = self.scope;
+        let strict = session || self.remember.is_none();
+        Scope { client: client || strict, network: network || strict, session: false, labels }
+    }
+}
+
 /// Whom a request goes to besides when it is not answered (policy: `escalate`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escalate {

@@ -40,7 +40,7 @@ pub use oidc_factor::OidcFactor;
 pub use pass::{Pass, pass_input};
 pub use push_factor::{PushFactor, push_answer, push_enrolment};
 pub use recovery::Recovery;
-pub use request::{Ballot, Counted, Ended, Next, Open, Refusal};
+pub use request::{Ballot, Counted, Ended, Next, Open, Refusal, Votes};
 pub use rights::Rights;
 pub use sent_code::SentCode;
 pub use totp::{BadCode, Secret};

@@ -2,6 +2,7 @@
 //! (DESIGN §2 *defer*).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stepgate_types::{Action, GrantId, Kind, Label, Limit, PersonName, RequestId, Timestamp, Use};
@@ -31,6 +32,10 @@ pub struct Pass {
     pub db_user: String,
     /// In which database.
     pub database: String,
+    /// The client it is bound to, if it is; `None` also of logs from before passes were.
+    pub client: Option<String>,
+    /// The address it is bound to, if it is; likewise.
+    pub network: Option<IpAddr>,
     /// Kinds of the message's statements, as they were approved.
     pub kinds: BTreeSet<Kind>,
     /// Uses of classified columns.
@@ -68,6 +73,7 @@ impl Pass {
     pub fn of(ask: &Ask, id: GrantId, key: [u8; 32], now: Timestamp) -> Option<Self> {
         // As long as people had to answer.
         let life = ask.expires.since(ask.opened).clamp(AT_LEAST, AT_MOST);
+        let scope = ask.terms.once();
         ask.mode.may_defer().then(|| Self {
             id,
             request: ask.id,
@@ -75,6 +81,8 @@ impl Pass {
             person: ask.person.clone(),
             db_user: ask.db_user.clone(),
             database: ask.database.clone(),
+            client: scope.client.then(|| ask.client.clone()),
+            network: scope.network.then_some(ask.address),
             kinds: ask.kinds.clone(),
             uses: ask.uses.clone(),
             relations: ask.relations.iter().map(ToString::to_string).collect(),
@@ -107,6 +115,8 @@ impl Pass {
             && self.person == wanted.person
             && self.db_user == db_user
             && self.database == wanted.database
+            && self.client.as_ref().is_none_or(|client| *client == wanted.client)
+            && self.network.is_none_or(|network| network == wanted.address)
             && wanted.action <= self.action
             && self.risk.is_none_or(|risk| wanted.risk <= risk)
             && wanted.approval == self.approval
@@ -211,13 +221,39 @@ mod tests {
     }
 
     #[test]
-    fn the_statement_that_was_approved_passes_from_another_session_client_and_address() {
+    fn the_statement_that_was_approved_passes_from_another_session() {
         assert!(lets(|_| {}));
-        assert!(lets(|wanted| {
-            wanted.session = stepgate_types::SessionId::from_bytes([9; 16]);
-            wanted.client = "DBeaver".to_owned();
-            wanted.address = "198.51.100.1".parse().unwrap();
-        }));
+        assert!(lets(|wanted| wanted.session = stepgate_types::SessionId::from_bytes([9; 16])));
+    }
+
+    #[test]
+    fn a_pass_is_for_the_client_and_address_of_who_asked_unless_the_policy_says_otherwise() {
+        type Elsewhere = fn(&mut Wanted);
+        let client: Elsewhere = |wanted| wanted.client = "DBeaver".to_owned();
+        let address: Elsewhere = |wanted| wanted.address = "198.51.100.1".parse().unwrap();
+        let from_there = |scope: Option<[bool; 3]>, elsewhere: Elsewhere| {
+            let mut ask = ask();
+            ask.terms.remember = scope.map(|_| Duration::from_secs(900));
+            let [client, network, session] = scope.unwrap_or_default();
+            ask.terms.scope = crate::Scope { client, network, session, labels: false };
+            let pass = Pass::of(&ask, GrantId::from_bytes([1; 8]), KEY, OPENED).unwrap();
+            let mut wanted = Wanted::from(&ask);
+            elsewhere(&mut wanted);
+            pass.lets(&KEY, &wanted, "analyst", OPENED)
+        };
+        for (scope, other_client, other_address) in [
+            // Nothing of it is remembered.
+            (None, false, false),
+            (Some([true, true, false]), false, false),
+            (Some([true, false, false]), false, true),
+            (Some([false, true, false]), true, false),
+            (Some([false, false, false]), true, true),
+            // Where it is the session's, it is not everybody's.
+            (Some([false, false, true]), false, false),
+        ] {
+            let seen = (from_there(scope, client), from_there(scope, address));
+            assert_eq!(seen, (other_client, other_address), "{scope:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The life of a request: open, then ended for good (DESIGN §4.4, §4.10).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_record::Outcome;
 use stepgate_types::{GroupName, PersonName, Strength, Timestamp};
@@ -50,12 +50,15 @@ pub enum Refusal {
     OtherRequest,
 }
 
+/// Who has approved, and when.
+pub type Votes = BTreeMap<PersonName, Timestamp>;
+
 /// A request that waits for answers.
 #[derive(Debug)]
 pub struct Open {
     ask: Ask,
     canonical: Canonical,
-    approvers: BTreeSet<PersonName>,
+    approvers: Votes,
     /// It goes to more people than at first.
     escalated: bool,
 }
@@ -67,7 +70,7 @@ pub struct Open {
 pub struct Counted {
     person: PersonName,
     approve: bool,
-    approvers: BTreeSet<PersonName>,
+    approvers: Votes,
     outcome: Option<Outcome>,
 }
 
@@ -107,13 +110,18 @@ impl Open {
     /// A request that has just been asked.
     #[must_use]
     pub const fn new(ask: Ask, canonical: Canonical) -> Self {
-        Self { ask, canonical, approvers: BTreeSet::new(), escalated: false }
+        Self { ask, canonical, approvers: Votes::new(), escalated: false }
     }
 
     /// These people have approved it already; it is read back from the log.
     #[must_use]
-    pub fn approved_by(self, approvers: BTreeSet<PersonName>) -> Self {
+    pub fn approved_by(self, approvers: Votes) -> Self {
         Self { approvers, ..self }
+    }
+
+    /// Of the approvals so far only these still are some; of all others it is as if they had not been given.
+    pub fn keep_votes(&mut self, keep: impl Fn(&PersonName, Timestamp) -> bool) {
+        self.approvers.retain(|person, at| keep(person, *at));
     }
 
     /// What is asked.
@@ -130,7 +138,7 @@ impl Open {
 
     /// Who has approved so far.
     #[must_use]
-    pub const fn approvers(&self) -> &BTreeSet<PersonName> {
+    pub const fn approvers(&self) -> &Votes {
         &self.approvers
     }
 
@@ -176,11 +184,11 @@ impl Open {
     }
 
     /// How many of these people have approved by a right of their own.
-    fn counted(&self, people: &BTreeSet<PersonName>, rights_of: impl Fn(&PersonName) -> Rights) -> usize {
+    fn counted(&self, people: &Votes, rights_of: impl Fn(&PersonName) -> Rights) -> usize {
         if self.ask.terms.itself {
             return people.len();
         }
-        let rights: Vec<_> = people.iter().map(|person| (person, rights_of(person))).collect();
+        let rights: Vec<_> = people.keys().map(|person| (person, rights_of(person))).collect();
         let answers: Vec<_> = rights.iter().map(|(person, rights)| self.holders(person, rights)).collect();
         distinct(&answers)
     }
@@ -197,15 +205,11 @@ impl Open {
         rights_of: impl Fn(&PersonName) -> Rights,
     ) -> Result<Counted, Refusal> {
         self.check(ballot, now, &rights_of(ballot.person))?;
-        let mut approvers: BTreeSet<_> = self
-            .approvers
-            .iter()
-            .filter(|voter| self.may_answer(voter, &rights_of(voter)))
-            .cloned()
-            .collect();
+        let mut approvers = self.approvers.clone();
+        approvers.retain(|voter, _| self.may_answer(voter, &rights_of(voter)));
         let outcome = if ballot.approve {
             let before = self.counted(&approvers, &rights_of);
-            approvers.insert(ballot.person.clone());
+            approvers.insert(ballot.person.clone(), now);
             let counted = self.counted(&approvers, &rights_of);
             if counted == before {
                 return Err(Refusal::RightUsed);
@@ -229,7 +233,7 @@ impl Open {
             return Err(Refusal::Expired);
         }
         // One person may turn their approval into a denial, never into a second approval.
-        if ballot.approve && self.approvers.contains(ballot.person) {
+        if ballot.approve && self.approvers.contains_key(ballot.person) {
             return Err(Refusal::AlreadyVoted);
         }
         if ballot.strength < terms.strength {
@@ -261,7 +265,7 @@ impl Open {
                 canonical: self.canonical,
                 outcome,
                 by: Some(counted.person),
-                approvers: if counted.approve { counted.approvers } else { BTreeSet::new() },
+                approvers: counted.approvers.into_keys().filter(|_| counted.approve).collect(),
             }),
         }
     }

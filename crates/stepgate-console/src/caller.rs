@@ -146,7 +146,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
                 return Err(origin::other_site());
             }
         }
-        api.rates.of_person(&caller.person.name, api.parts.clock.monotonic())?;
+        api.rates.of_person(&caller.person.name, caller.address, api.parts.clock.monotonic())?;
         is_known(parts);
         Ok(caller)
     }
@@ -167,7 +167,7 @@ impl Visitor {
         let Some(token) = cookie(headers, api.origin.cookie()) else { return Ok(None) };
         let used = changes || origin::by_person(headers);
         let Ok(caller) = Caller::find(api, By::Cookie, token, peer, used) else { return Ok(None) };
-        api.rates.of_person(&caller.person.name, api.parts.clock.monotonic())?;
+        api.rates.of_person(&caller.person.name, caller.address, api.parts.clock.monotonic())?;
         is_known(parts);
         Ok(Some(Self(caller.on(headers, api))))
     }

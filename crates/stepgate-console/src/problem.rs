@@ -176,7 +176,9 @@ impl From<DeskError> for Problem {
             DeskError::Unknown => Self::not_found(),
             DeskError::Ended(outcome) => Self::ended(outcome),
             DeskError::Log(_) | DeskError::NoEntropy => Self::gate_trouble(),
-            DeskError::CoolingDown(seconds) => Self::throttled("cooling_down", error.to_string(), seconds),
+            DeskError::CoolingDown(seconds) | DeskError::CalledOff(seconds) => {
+                Self::throttled("cooling_down", error.to_string(), seconds)
+            }
             DeskError::TooManyComments => Self::new(StatusCode::CONFLICT, "full", error.to_string()),
             DeskError::Comment => Self::new(StatusCode::BAD_REQUEST, "comment", error.to_string()),
             DeskError::NotKept => Self::gate_trouble(),

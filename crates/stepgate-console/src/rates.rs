@@ -1,5 +1,5 @@
-//! How often anybody may ask: by network for everything, by person once it is known who asks. Bounded tables; who asks
-//! too often waits for seconds, and locks nobody else out.
+//! How often anybody may ask: by network for everything, by person and network once it is known who asks. Bounded tables;
+//! who asks too often waits for seconds, and locks nobody else out: nor does who has somebody's password lock them out.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -37,7 +37,7 @@ const MAX_COUNTERS: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct Rates {
     networks: Mutex<Table<IpAddr>>,
-    people: Mutex<Table<PersonName>>,
+    people: Mutex<Table<(PersonName, IpAddr)>>,
 }
 
 impl Rates {
@@ -47,10 +47,15 @@ impl Rates {
         networks.take(network(address), OF_NETWORK, now).map_err(too_often)
     }
 
-    /// Counts something that a person asks.
-    pub(crate) fn of_person(&self, person: &PersonName, now: Duration) -> Result<(), Problem> {
+    /// Counts something that a person asks from there.
+    pub(crate) fn of_person(
+        &self,
+        person: &PersonName,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<(), Problem> {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        people.take(person.clone(), OF_PERSON, now).map_err(too_often)
+        people.take((person.clone(), network(address)), OF_PERSON, now).map_err(too_often)
     }
 }
 
@@ -131,8 +136,11 @@ mod tests {
         take(1, START + OF_NETWORK.every).unwrap();
         assert!(take(1, START + OF_NETWORK.every).is_err());
         let dana: PersonName = "dana".parse().unwrap();
-        let taken = (0..=OF_PERSON.burst).filter(|_| rates.of_person(&dana, START).is_ok()).count();
+        let of_dana = |last| rates.of_person(&dana, IpAddr::from([192, 0, 2, last]), START);
+        let taken = (0..=OF_PERSON.burst).filter(|_| of_dana(1).is_ok()).count();
         assert_eq!(taken, OF_PERSON.burst as usize);
+        // Whoever asks in her name elsewhere takes nothing from her.
+        assert!(of_dana(1).is_err() && of_dana(2).is_ok());
     }
 
     #[test]

@@ -119,6 +119,7 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "session": shown.statement.session,
         "address": shown.address,
         "client": shown.client,
+        "waits": shown.waits,
         "db_user": shown.db_user,
         "relations": shown.relations,
         "labels": shown.labels,

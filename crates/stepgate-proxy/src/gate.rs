@@ -15,6 +15,7 @@ use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
 use crate::databases::Databases;
 use crate::failures::Failures;
+use crate::judge::Preparing;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -99,6 +100,7 @@ pub struct Gate {
     /// `slow_client` of them, in milliseconds, which is asked for with each move of bytes.
     patience: AtomicU64,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) preparing: Preparing,
     tls: watch::Sender<Option<ServerTls>>,
 }
 
@@ -143,6 +145,7 @@ impl Gate {
             limits: watch::Sender::new(parts.limits),
             patience: AtomicU64::new(millis(parts.limits.slow_client)),
             metrics: Arc::default(),
+            preparing: Preparing::default(),
         })
     }
 

@@ -10,6 +10,7 @@ mod known;
 mod merged;
 mod metering;
 mod pose;
+mod preparing;
 mod recording;
 mod scene;
 mod signal;
@@ -43,6 +44,7 @@ pub(crate) use self::failing::cause_of;
 use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
+pub(crate) use self::preparing::Preparing;
 use self::signal::Signal;
 pub use self::unheld::before_it_runs;
 pub(crate) use self::verdict::{Standing, Verdict};
@@ -200,6 +202,9 @@ impl Judge {
         if own == Some(true) {
             let known = signal::known(&pending.facts).into();
             Arc::make_mut(pending).facts = known;
+        }
+        if pending.runs_as != by.0.runs_as {
+            Arc::make_mut(pending).runs_as.clone_from(&by.0.runs_as);
         }
         let unreadable = |facts: &Facts| facts.effect.encoding == Some(ClientEncoding::Other);
         let unreadable = pending.facts.iter().any(unreadable);

@@ -3,11 +3,12 @@
 
 pub(crate) mod told;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stepgate_policy::{Approval, Decision};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, End, LogError};
+use stepgate_store::{DeskError, End, LogError, Waiting};
 use stepgate_types::{Action, Limit, RequestId, SqlState, Timestamp, rows_in_words};
 use stepgate_wire::Problem;
 
@@ -44,6 +45,27 @@ pub(crate) fn held(
     Problem::notice(format!("held, {what} required ({request})"))
         .with_detail(decision.summary())
         .with_hint(hint)
+}
+
+/// The same where the statement has joined a request that was open already: who asked that, what was asked of them, and who
+/// waits for it besides would not be seen otherwise.
+pub(crate) fn joined(notice: Problem, waiting: &Waiting, address: IpAddr) -> Problem {
+    if !waiting.joined {
+        return notice;
+    }
+    let place = if waiting.opened_from == address {
+        "from the same address".to_owned()
+    } else {
+        format!("from {}", waiting.opened_from)
+    };
+    let others = match waiting.sessions {
+        0 | 1 => String::new(),
+        sessions => format!("; {sessions} sessions wait for one answer"),
+    };
+    let detail = notice.detail.clone().unwrap_or_default();
+    let disown = format!("Not yours? stepgate request deny {} --not-me", waiting.request);
+    notice
+        .with_detail(format!("{detail} Joins what was asked before, {place}{others}. {disown}").trim_start())
 }
 
 /// What the client is told of a decision before anything else happens: the NOTICE of a hold, or the ERROR of a denial.
@@ -432,7 +454,7 @@ pub(crate) fn desk_failed(error: &DeskError) -> Problem {
         }
         DeskError::CoolingDown(_) => Problem::error(limit, error.to_string())
             .with_hint("Have somebody there to answer it. What waits: stepgate request ls"),
-        DeskError::Full => Problem::error(limit, error.to_string()),
+        DeskError::Full | DeskError::CalledOff(_) => Problem::error(limit, error.to_string()),
         DeskError::Unanswerable(_) => Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, error.to_string()),
         _ => Problem::error(SqlState::SYSTEM_ERROR, error.to_string()),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::Facts;
+use stepgate_sql::{Facts, RunsAs};
 use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
@@ -544,6 +544,7 @@ impl Session {
             in_transaction: self.isolation.is_open(self.status) || so_far != TransactionSoFar::Nothing,
             restated: false,
             aborted,
+            runs_as: RunsAs::default(),
         }
     }
 

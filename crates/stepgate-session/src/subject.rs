@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Closes, Facts, Isolation, SessionState, Settings, StatementValues};
+use stepgate_sql::{Closes, Facts, Isolation, RunsAs, SessionState, Settings, StatementValues};
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
@@ -81,6 +81,8 @@ pub struct Pending {
     pub restated: bool,
     /// The transaction has failed and this does not end it: PostgreSQL will refuse it unseen.
     pub aborted: bool,
+    /// As which role it runs, once somebody has decided on it.
+    pub runs_as: RunsAs,
 }
 
 impl Pending {

@@ -70,7 +70,9 @@ pub use login::LoginChallenge;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use policies::{PolicyInfo, TwoPerson};
 pub use prove::Presented;
-pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
+pub use view::{
+    Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting, WaitsFrom,
+};
 pub use waiting::{Awaited, WaitingChallenge};
 
 use crate::{Change, Factors, Log, People, Vault};
@@ -159,7 +161,7 @@ impl Desk {
         methods.plug(Arc::new(Recovery::new(vault.key("recovery codes"))));
         let methods = RwLock::new(methods);
         let (caps, end_session, glass_rules) = (Mutex::default(), OnceLock::new(), Mutex::default());
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             log,
             people,
             factors,
@@ -175,7 +177,9 @@ impl Desk {
             end_session,
             glass_rules,
             two_person: Mutex::default(),
-        })))
+        };
+        inner.sift_votes();
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Opens a request for a held statement, or joins one that is open and whose grant would cover it.

@@ -79,7 +79,7 @@ pub use desk::{
     AccountNews, Answer, AuthenticatorInfo, Awaited, Block, Caps, Challenged, Comment, Conditions, Deferred,
     Desk, DeskError, End, EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo,
     History, Left, LoginChallenge, MethodInfo, Need, OverBudget, Part, PolicyInfo, Presented, Progress,
-    RequestInfo, Shown, ShownParameter, TwoPerson, VerifyError, Waiting, WaitingChallenge,
+    RequestInfo, Shown, ShownParameter, TwoPerson, VerifyError, Waiting, WaitingChallenge, WaitsFrom,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

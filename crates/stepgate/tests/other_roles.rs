@@ -86,6 +86,50 @@ fn a_grant_of_one_role_is_none_of_another_however_that_is_taken() {
     passes(&mut psql, QUALIFIED);
 }
 
+/// What a grant of one role has left is nothing to a statement of another in the middle of its rows, and who is asked for more
+/// of those is told as whom it runs.
+#[test]
+fn rows_beyond_a_limit_are_asked_for_as_the_role_that_the_statement_runs_as() {
+    let world = world(|policy| {
+        let limited = policy.replace(
+            "match: {class: \">=restricted\"}\n    action: step-up",
+            "match: {class: \">=restricted\"}\n    limit: {rows: 5}\n    action: step-up",
+        );
+        assert_ne!(limited, policy);
+        limited
+    });
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let rows = |to: u32| format!("select id, ssn from public.customers where id <= {to} order by id;");
+    psql.send(&rows(1)).unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    passes(&mut psql, "set role other;");
+    psql.send(&rows(8)).unwrap();
+    let as_other = held(&mut psql);
+    dana.verify(&world.gate, &as_other).unwrap().ok().unwrap();
+    let midway = psql.line("the second question", SOON, |line| {
+        let line = line.strip_prefix("NOTICE:  stepgate: held after")?;
+        Some(line.rsplit_once('(')?.1.strip_suffix(')')?.to_owned())
+    });
+    let midway = midway.unwrap();
+    let shown = world.gate.run(["request", "show", &midway, "--as", "dana", "-o", "json"], "");
+    let shown: serde_json::Value = serde_json::from_str(&shown.unwrap().ok().unwrap()).unwrap();
+    assert_eq!(shown.pointer("/0/db_user").unwrap(), "other", "{shown}");
+    dana.verify(&world.gate, &midway).unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{}", reply.text());
+    // What that has left is the other role's again.
+    passes(&mut psql, "reset role;");
+    let left = |role: &str| {
+        let issued =
+            world.records().into_iter().filter(|it| it["type"] == "grant.issued" && it["db_user"] == role);
+        issued.count()
+    };
+    assert_eq!((left("stepgate_analyst"), left("other")), (1, 2));
+}
+
 /// The record says as which role a statement ran, also of one that is decided as it was the last time.
 #[test]
 fn records_tell_as_which_role_statements_run() {

@@ -165,6 +165,15 @@ fn statement(shown: &Shown) -> Markup {
                 @if let Some(until) = &shown.info.until { dt { "Until" } dd { (text::moment(until)) } }
                 dt { "Database" } dd { (shown.info.database) " as " (text::visible(&shown.db_user)) }
                 dt { "Client" } dd { (text::visible(&shown.client)) " at " (shown.address) }
+                @if !shown.waits.is_empty() {
+                    dt { "Waiting" } dd {
+                        @for (at, place) in shown.waits.iter().enumerate() {
+                            @if at > 0 { ", " }
+                            (place.sessions) @if place.sessions == 1 { " session" } @else { " sessions" }
+                            " of " (text::visible(&place.client)) " at " (place.address)
+                        }
+                    }
+                }
                 dt { "Labels" } dd { (text::visible(&listed(&shown.labels))) }
                 dt { "Tables" } dd { (text::visible(&listed(&shown.relations))) }
                 dt { "Rules" } dd { (text::visible(&listed(&shown.rules))) }

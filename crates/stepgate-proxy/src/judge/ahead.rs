@@ -147,6 +147,8 @@ impl Gate {
         let Some(role) = database.config.role_of(&service.groups).cloned() else {
             return unfit("this service cannot use that database");
         };
+        let busy = CannotAsk::Gate("another request of yours is being worked out");
+        let _turn = self.preparing.turn(&wish.by).await.ok_or(busy)?;
         database.refresh().await.map_err(|_| CannotAsk::Gate("the catalog cannot be read"))?;
         let Some(view) = database.view() else { return Err(CannotAsk::Gate("the catalog is not known")) };
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -262,6 +264,7 @@ fn pending(sql: &str, facts: Vec<stepgate_sql::Facts>) -> Pending {
         in_transaction: false,
         restated: false,
         aborted: false,
+        runs_as: stepgate_sql::RunsAs::default(),
     }
 }
 

@@ -218,6 +218,7 @@ impl Case<'_> {
         let digits = self.digits(approval, &waiting).await;
         let digits = digits.as_ref().map(|digits| digits.as_str());
         let notice = refusal::held(request, approval, self.decision, (left, limit), digits, url);
+        let notice = refusal::joined(notice, &waiting, self.who.address);
         let deferred =
             can_defer.then(|| refusal::deferred(request, approval, self.decision, waiting.expires, url));
         let outlives_client = can_defer && !approval.itself && self.view.rules.outlives_client();
@@ -320,21 +321,21 @@ impl Case<'_> {
         identities.map(|identity| sha256_hex(identity.as_bytes()).chars().take(DIGEST).collect()).collect()
     }
 
-    /// As which database role it runs: the session's, unless that has taken another (SET ROLE). Whose rights a statement has
-    /// and which rows it sees hang on it: what was approved as one is not approved as another.
+    /// As which database role it runs: the session's, unless that has taken another (SET ROLE), also once it runs already. Whose
+    /// rights a statement has and which rows it sees hang on it: what was approved as one is not approved as another.
     pub(super) fn runs_as(&self) -> String {
         let own = &self.who.db_user;
-        match self.session.map(|session| &session.runs_as) {
-            None | Some(RunsAs::AsBegun) => own.clone(),
-            Some(RunsAs::Told { session, current }) if session == own => current.clone(),
-            Some(RunsAs::Told { session, current }) => format!("{current} of {session}"),
-            Some(RunsAs::Unsure) => format!("{own} or another"),
+        match &self.pending.runs_as {
+            RunsAs::AsBegun => own.clone(),
+            RunsAs::Told { session, current } if session == own => current.clone(),
+            RunsAs::Told { session, current } => format!("{current} of {session}"),
+            RunsAs::Unsure => format!("{own} or another"),
         }
     }
 
     /// Whether it is known as which one.
     fn knows_role(&self) -> bool {
-        self.session.is_none_or(|session| session.runs_as != RunsAs::Unsure)
+        self.pending.runs_as != RunsAs::Unsure
     }
 
     pub(super) fn held(&self) -> Held {

@@ -115,7 +115,7 @@ impl Case<'_> {
 pub(crate) const fn cause_of(error: &DeskError) -> Refusal {
     match error {
         DeskError::TooManyOfPerson(_) => Refusal::TooManyRequests,
-        DeskError::CoolingDown(_) => Refusal::CoolingDown,
+        DeskError::CoolingDown(_) | DeskError::CalledOff(_) => Refusal::CoolingDown,
         DeskError::Full => Refusal::DeskFull,
         DeskError::Unanswerable(_) => Refusal::Unanswerable,
         DeskError::NoEntropy => Refusal::NoRandomness,

@@ -217,6 +217,7 @@ mod tests {
             in_transaction: false,
             restated: false,
             aborted: false,
+            runs_as: stepgate_sql::RunsAs::default(),
         }
     }
 

@@ -55,4 +55,11 @@ pub struct PassIssued {
     /// The highest risk at which it lets through; records from before there was any have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<u32>,
+    /// The client it is bound to, if it is; a keyed hash where its name is not made of harmless characters only. Records from
+    /// before passes were bound have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Who>,
+    /// The address it is bound to, if it is; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Who>,
 }

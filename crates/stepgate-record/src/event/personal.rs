@@ -4,7 +4,8 @@ use stepgate_types::{Commit, SubjectKind, Who};
 
 use super::{
     Account, AuditRead, AuthFailed, Delegated, Event, ExportSealed, GlassEnded, GlassReviewed, GrantIssued,
-    LimitCounted, Membership, MintedPassword, ProviderLogin, Pruned, Shredded, Sink, StepupRequested,
+    LimitCounted, Membership, MintedPassword, PassIssued, ProviderLogin, Pruned, Shredded, Sink,
+    StepupRequested,
 };
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
@@ -111,7 +112,12 @@ macro_rules! each {
             | Event::PolicyVoted { person, .. }
             | Event::ChallengeShown { to: person, .. } => f(Person, person),
             Event::LimitReached(reached) => f(Person, &$($mut)? reached.person),
-            Event::PassIssued(pass) => f(Person, &$($mut)? pass.person),
+            Event::PassIssued(pass) => {
+                let PassIssued { person, client, network, .. } = &$($mut)? **pass;
+                f(Person, person);
+                client.into_iter().for_each(|client| f(Client, client));
+                network.into_iter().for_each(|network| f(Address, network));
+            }
             Event::StepupEnded { by, reason, .. } => {
                 by.into_iter().for_each(|by| f(Person, by));
                 reason.into_iter().for_each(|reason| f(Reason, reason));

@@ -67,6 +67,7 @@ const OTHERS: &str = r#"
 {"type":"limit.extended","session":"S","statement":6,"request":"7K4M-9QXD","grant":null}
 {"type":"limit.enforced","session":"S","statement":6,"request":null,"sqlstate":"42501","rows":1000,"bytes":10000}
 {"type":"pass.issued","pass":"G","request":"7K4M-9QXD","person":"dana","db_user":"app_rw","database":"app","key_hmac":"0102","kinds":["select"],"uses":["output"],"relations":["public.customers"],"labels":["ssn"],"class_rank":3,"output_rank":3,"exactly_known":true,"has_sink":false,"action":"step-up","approval":"self","policy_sha256":"cd","expires_us":1795318325000009}
+{"type":"pass.issued","pass":"G","request":"7K4M-9QXD","person":"dana","db_user":"app_rw","database":"app","key_hmac":"0102","kinds":["select"],"uses":["output"],"relations":["public.customers"],"labels":["ssn"],"class_rank":3,"output_rank":3,"exactly_known":true,"has_sink":false,"action":"step-up","approval":"self","policy_sha256":"cd","expires_us":1795318325000009,"risk":20,"client":"psql","network":"192.0.2.7"}
 {"type":"pass.consumed","pass":"G","request":"7K4M-9QXD","session":"S","statement":7}
 {"type":"pass.lapsed","pass":"G","request":"7K4M-9QXD"}
 {"type":"grant.revoked","grant":"G","by":"lee"}

@@ -45,6 +45,7 @@ impl Inner {
         let _turn = self.turn.lock().await;
         // Until the authenticator's new state is on disk, nobody removes it: it would come back by that write.
         let _changing = self.factors.changing().await;
+        self.sift_votes();
         let judged = match self.judge(&answer) {
             Ok(judged) => judged,
             Err(failed) => return Err(self.refuse(failed).await),
@@ -162,7 +163,8 @@ impl Inner {
         let entry = state.entry(request)?;
         let grant = Grant::of(entry.open.ask(), id, now);
         // Whoever was told to come again may come in another session, for which this would be nothing.
-        let grant = grant.filter(|it| it.session.is_none() || !entry.deferred || entry.is_waited_for());
+        let waits_in = |session| entry.waiting().any(|waiter| waiter.statement.session == session);
+        let grant = grant.filter(|it| !entry.deferred || it.session.is_none_or(waits_in));
         Ok(grant.map(|grant| Grant {
             client: grant.client.as_deref().map(|client| self.client_mark(client)),
             ..grant

@@ -22,10 +22,10 @@ impl Inner {
         if let Some(request) = joinable {
             return self.join(request, &ask).await;
         }
-        let statement = ask.statement;
         let mut entry = self.fresh(ask, held)?;
         self.open(&entry, Vec::new()).await?;
-        let waiting = entry.wait(statement, false);
+        let ask = entry.open.ask().clone();
+        let waiting = entry.wait(&ask, false);
         self.enter(entry);
         Ok(waiting)
     }
@@ -102,7 +102,7 @@ impl Inner {
         let statement = ask.statement;
         let joined = Event::StepupJoined { request, session: statement.session, statement: statement.number };
         self.log.append(vec![joined], Vec::new()).await?;
-        let waiting = self.state().entry_mut(request)?.wait(statement, true);
+        let waiting = self.state().entry_mut(request)?.wait(ask, true);
         self.tell(request);
         Ok(waiting)
     }

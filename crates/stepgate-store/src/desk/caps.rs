@@ -1,5 +1,5 @@
 //! How much one person may ask of people, so that nobody is worn down into saying yes (request bombing): few open
-//! requests at a time, and a pause once some went unanswered.
+//! requests at a time, and a pause once some went unanswered, or many were called off.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,7 +18,13 @@ const IGNORED: u32 = 2;
 /// Unanswered requests are forgotten after so long.
 const MEMORY: Duration = Duration::from_secs(3600);
 
-/// From so many places unanswered requests are remembered; beyond, the number of open ones alone is bounded.
+/// So many requests to others may be called off within the time below, by whoever asked or because their client has gone.
+const CALLED_OFF: u32 = 30;
+
+/// See above.
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// From so many places unanswered requests, and those called off, are remembered; beyond, the number of open ones alone is bounded.
 const MAX_PLACES: usize = 10_000;
 
 /// What one person may ask.
@@ -71,6 +77,38 @@ impl Ignored {
     }
 }
 
+/// Requests to others that who asked has called off: how many, and since when those are counted.
+#[derive(Debug, Default)]
+pub(super) struct CalledOff(BTreeMap<Place, (u32, Timestamp)>);
+
+impl CalledOff {
+    /// One more was called off.
+    pub(super) fn note(&mut self, person: &PersonName, approval: &str, address: IpAddr, at: Timestamp) {
+        if self.0.len() >= MAX_PLACES {
+            self.0.retain(|_, (_, since)| is_within(*since, at));
+        }
+        let place = place(person, approval, address);
+        if self.0.len() < MAX_PLACES || self.0.contains_key(&place) {
+            let (count, since) = self.0.entry(place).or_insert((0, at));
+            if !is_within(*since, at) {
+                (*count, *since) = (0, at);
+            }
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// For how long nothing more is asked.
+    fn pause(&self, ask: &Ask, now: Timestamp) -> Option<Duration> {
+        let (count, since) = self.0.get(&place(ask.asker(), &ask.terms.approval, ask.address))?;
+        (*count >= CALLED_OFF && is_within(*since, now)).then(|| since.plus(WINDOW).since(now))
+    }
+}
+
+/// A clock that was set back counts anew.
+fn is_within(since: Timestamp, now: Timestamp) -> bool {
+    since <= now && now.since(since) < WINDOW
+}
+
 /// Of an IPv6 address, its network: whoever has one has 2^64 of them.
 fn place(person: &PersonName, approval: &str, address: IpAddr) -> Place {
     let network = match address.to_canonical() {
@@ -99,8 +137,11 @@ impl State {
         if of_person >= caps.open {
             return Err(DeskError::TooManyOfPerson(of_person));
         }
-        match self.ignored.pause(ask, caps.cool_down, now) {
-            Some(left) => Err(DeskError::CoolingDown(left.as_secs().max(1))),
+        if let Some(left) = self.ignored.pause(ask, caps.cool_down, now) {
+            return Err(DeskError::CoolingDown(left.as_secs().max(1)));
+        }
+        match self.called_off.pause(ask, now) {
+            Some(left) => Err(DeskError::CalledOff(left.as_secs().max(1))),
             None => Ok(()),
         }
     }

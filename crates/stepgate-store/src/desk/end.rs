@@ -192,6 +192,7 @@ impl Inner {
 
     pub(super) async fn revoke_person(&self, person: &PersonName, by: Actor) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
+        self.sift_votes();
         let (grants, requests) = {
             let mut state = self.state();
             let grants = state.grants.iter().filter(|(_, kept)| kept.grant.person == *person);
@@ -205,6 +206,7 @@ impl Inner {
             }
             state.enrolments.retain(|(of, _), _| of != person);
             state.challenges.end_of(person);
+            state.open.values_mut().for_each(|entry| entry.reading.forget(person));
             let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().is_of(person));
             let requests: Vec<_> =
                 asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.person().cloned())).collect();
@@ -252,6 +254,17 @@ impl Inner {
             let (approval, address) = (ask.terms.approval.clone(), ask.address);
             state.ignored.expired(&asker, &approval, address, now);
         }
+        if is_called_off(outcome, by.is_some()) && !ask.terms.itself {
+            let (asker, now) = (ask.asker().clone(), self.clock.now());
+            let (approval, address) = (ask.terms.approval.clone(), ask.address);
+            state.called_off.note(&asker, &approval, address, now);
+        }
         state.conclude(entry.open.end(outcome, by), entry.waiters, None, Remembered::default());
     }
+}
+
+/// Whether a request ended by who asked: they said so, or have gone. Who withdraws it otherwise has a name, or is the gate's
+/// operator, of whose doing so nobody makes many.
+pub(super) const fn is_called_off(outcome: Outcome, by_somebody: bool) -> bool {
+    matches!(outcome, Outcome::Cancelled) || (matches!(outcome, Outcome::Withdrawn) && !by_somebody)
 }

@@ -300,6 +300,7 @@ impl Inner {
         if let Some(old) = &replaces {
             self.factors.let_go(person, old);
             self.state().guard.unlock(person, old);
+            self.void_votes(person);
         }
         Ok(id)
     }

@@ -18,6 +18,9 @@ pub enum DeskError {
     /// Requests of this person went unanswered: seconds until more are taken.
     #[error("requests of yours were not answered; the next one is taken in {0} s")]
     CoolingDown(u64),
+    /// This person has called off many requests that others were asked: seconds until more are taken.
+    #[error("you have called off many requests; the next one is taken in {0} s")]
+    CalledOff(u64),
     /// As much has been said about a request as is kept.
     #[error("there are as many comments on this request as it can have")]
     TooManyComments,

@@ -69,6 +69,17 @@ impl Inner {
         *self.caps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Approvals of somebody who was removed are none, and none of who has the name by now.
+    pub(super) fn sift_votes(&self) {
+        let is_same = |voter: &PersonName, at| self.people.get(voter).is_some_and(|known| known.added <= at);
+        self.state().keep_votes(is_same);
+    }
+
+    /// Approvals of this person's are none any more, by whatever they were proven.
+    pub(super) fn void_votes(&self, person: &PersonName) {
+        self.state().keep_votes(|voter, _| voter != person);
+    }
+
     /// Whether this person may answer a request, or could have.
     pub(super) fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
         if info.itself {

@@ -121,6 +121,7 @@ impl Inner {
             self.log.append(vec![event], changes).await.map_err(VerifyError::from)?;
             self.factors.let_go(person, id);
             self.state().guard.unlock(person, id);
+            self.void_votes(person);
         }
         Ok(self.revoke_person(person, by.clone()).await?)
     }
@@ -201,6 +202,7 @@ impl Inner {
             self.log.append(events, changes).await.map_err(VerifyError::from)?;
             ids.iter().for_each(|id| self.factors.let_go(target, id));
             self.state().guard.forget(target);
+            self.void_votes(target);
         }
         Ok(self.revoke_person(target, actor).await?)
     }

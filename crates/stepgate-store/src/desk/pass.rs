@@ -1,8 +1,8 @@
 //! Passes: found by the statement that is sent again, and used up before it is forwarded.
 
 use stepgate_approval::{Held, Pass, Wanted, pass_input};
-use stepgate_record::{Event, PassIssued, Permit};
-use stepgate_types::{GrantId, Label, Limit, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_record::{Event, PassIssued, Permit, Record};
+use stepgate_types::{GrantId, Label, Limit, PersonName, RequestId, StatementId, Timestamp, Who};
 use zeroize::Zeroizing;
 
 use super::DeskError;
@@ -24,12 +24,13 @@ impl Inner {
             return None;
         }
         let key = self.pass_key(&wanted.person, db_user, &wanted.database, held);
+        let wanted = Wanted { client: self.client_mark(&wanted.client), ..wanted.clone() };
         let now = self.clock.now();
         let state = self.state();
         // Somebody removed and added again is somebody else.
         let mut passes = state.passes.values().filter(|kept| person.added <= kept.issued);
         passes
-            .find(|kept| kept.pass.lets(&key, wanted, db_user, now))
+            .find(|kept| kept.pass.lets(&key, &wanted, db_user, now))
             .map(|kept| (kept.pass.id, kept.pass.request))
     }
 
@@ -75,8 +76,8 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Option<Pass>, DeskError> {
         let entry = state.entry(request)?;
-        // An approval releases one execution: that of the statement that waits, or one later, be it of one that has
-        // joined where the first has gone.
+        // An approval releases one execution: that of the statement that waits, or one later, from where that was asked: be it of
+        // one that has joined, as who comes again does, where the first has gone.
         if entry.owner_waits() || !(entry.deferred || entry.is_waited_for()) {
             return Ok(None);
         }
@@ -89,7 +90,11 @@ impl Inner {
         }
         let ask = entry.open.ask();
         let key = self.pass_key(&ask.person, &ask.db_user, &ask.database, &entry.held);
-        Ok(Pass::of(ask, id, *key, now))
+        let pass = Pass::of(ask, id, *key, now);
+        Ok(pass.map(|pass| Pass {
+            client: pass.client.as_deref().map(|client| self.client_mark(client)),
+            ..pass
+        }))
     }
 
     fn pass_key(
@@ -133,12 +138,15 @@ pub(super) fn issued(pass: &Pass) -> Event {
         bytes: pass.limit.bytes,
         subjects: pass.limit.subjects,
         risk: pass.risk,
+        client: pass.client.as_deref().map(Who::from),
+        network: pass.network.map(Who::from),
     }))
 }
 
-/// The pass of a record. One whose lists were shortened lets less through; one without a readable key, nothing.
-pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<KeptPass> {
-    let Event::PassIssued(issued) = event else {
+/// The pass of a record. One whose lists were shortened lets less through; one without a readable key, or bound to what was
+/// shortened or cannot be read (any more), nothing.
+pub(super) fn kept_of(record: &Record, names: &Subjects) -> Option<KeptPass> {
+    let Event::PassIssued(issued) = &record.event else {
         return None;
     };
     let PassIssued {
@@ -164,7 +172,20 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         bytes,
         subjects,
         risk,
+        client,
+        network,
     } = &**issued;
+    if record.shortened.contains_key("client") {
+        return None;
+    }
+    let network = match network {
+        None => None,
+        Some(address) => Some(names.open_text(address)?.parse().ok()?),
+    };
+    let client = match client {
+        None => None,
+        Some(client) => Some(names.open_text(client)?),
+    };
     let key = data_encoding::HEXLOWER.decode(key_hmac.as_bytes()).ok()?;
     let pass = Pass {
         id: *pass,
@@ -173,6 +194,8 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         person: names.person(person)?,
         db_user: db_user.clone(),
         database: database.clone(),
+        client,
+        network,
         kinds: kinds.iter().copied().collect(),
         uses: uses.iter().copied().collect(),
         relations: relations.iter().cloned().collect(),
@@ -188,5 +211,5 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         expires: Timestamp::from_micros(*expires_us),
         limit: Limit { rows: *rows, bytes: *bytes, subjects: *subjects },
     };
-    Some(KeptPass { pass, issued: at })
+    Some(KeptPass { pass, issued: record.at })
 }

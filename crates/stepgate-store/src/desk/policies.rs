@@ -37,8 +37,8 @@ pub struct TwoPerson {
 /// What a vote proves whose record does not say it: nothing else was asked for then.
 const BEFORE: Strength = Strength::Standard;
 
-/// Who has voted, and how much they proved.
-type Votes = BTreeMap<PersonName, Strength>;
+/// Who has voted, how much they proved, and when.
+type Votes = BTreeMap<PersonName, (Strength, Timestamp)>;
 
 /// What waits, and what was approved last: in memory, rebuilt from the log.
 #[derive(Debug, Default)]
@@ -94,6 +94,11 @@ impl Policies {
         }
     }
 
+    /// Of the votes only these still are some.
+    pub(super) fn keep_votes(&mut self, keep: impl Fn(&PersonName, Timestamp) -> bool) {
+        self.proposed.values_mut().for_each(|it| it.by.retain(|person, (_, at)| keep(person, *at)));
+    }
+
     fn approve(&mut self, sha256: &str) {
         self.proposed.retain(|_, it| it.sha256 != sha256);
         self.approved = Some(sha256.to_owned());
@@ -115,7 +120,7 @@ impl Policies {
             Event::PolicyProposed { policy_sha256 } => self.propose(policy_sha256, at),
             Event::PolicyVoted { policy_sha256, person: who, strength } => {
                 if let (Some(proposed), Some(person)) = (self.find(policy_sha256), person(who)) {
-                    proposed.by.insert(person, strength.unwrap_or(BEFORE));
+                    proposed.by.insert(person, (strength.unwrap_or(BEFORE), at));
                 }
             }
             Event::PolicyApproved { policy_sha256 } => self.approve(policy_sha256),
@@ -281,7 +286,7 @@ impl Inner {
 
     /// The votes that count: membership and strength are those of now, also of who voted before.
     fn counting(&self, mut by: Votes, required: Strength) -> Votes {
-        by.retain(|person, proven| *proven >= required && self.approves_policies(person).is_ok());
+        by.retain(|person, (proven, _)| *proven >= required && self.approves_policies(person).is_ok());
         by
     }
 
@@ -294,6 +299,7 @@ impl Inner {
     ) -> Result<PolicyInfo, VerifyError> {
         let _turn = self.turn.lock().await;
         let _changing = self.factors.changing().await;
+        self.sift_votes();
         let Needs { required, for_others } = self.policy_needs(sha256, person)?;
         let (since, by) = {
             let mut state = self.state();
@@ -309,7 +315,7 @@ impl Inner {
             Err(failed) => return Err(self.refuse(failed).await),
         };
         let strength = proven.verified.strength;
-        by.insert(person.clone(), strength);
+        by.insert(person.clone(), (strength, self.clock.now()));
         let mut events = proven.events;
         events.push(Event::PolicyVoted {
             policy_sha256: sha256.to_owned(),

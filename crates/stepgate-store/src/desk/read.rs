@@ -1,13 +1,14 @@
 //! Shows held statements, and knows who has read how much of a long one (what you see is what runs).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use stepgate_approval::{Held, Page, escape_for_display, page_for_display};
 use stepgate_types::PersonName;
 
 use super::history::History;
-use super::state::{Entry, hex};
-use super::view::{Part, Shown, ShownParameter};
+use super::state::{Entry, Waiter, hex};
+use super::view::{Part, Shown, ShownParameter, WaitsFrom};
 
 /// Bytes of a statement and its values that are shown at once. Escaped they grow to at most eight times
 /// as many: 1 MiB, the API's cap.
@@ -15,6 +16,9 @@ const PAGE_BYTES: usize = 128 << 10;
 
 /// Bind values that are shown at once.
 const PAGE_PARAMETERS: usize = 1000;
+
+/// From so many places it is said that sessions wait; how many do in all is said of every request.
+const MAX_PLACES: usize = 20;
 
 /// How far each viewer has read, without gaps.
 #[derive(Default)]
@@ -28,6 +32,11 @@ impl Reading {
             let to = page.next.unwrap_or(page.total);
             parts.insert(part, to.max(seen.unwrap_or(0)));
         }
+    }
+
+    /// Who comes by this name has seen nothing.
+    pub(super) fn forget(&mut self, viewer: &PersonName) {
+        self.0.remove(viewer);
     }
 
     /// How much of a part this person has seen.
@@ -91,6 +100,7 @@ impl Entry {
             statement: ask.statement,
             address: ask.address.to_string(),
             client: escape_for_display(ask.client.as_bytes()),
+            waits: self.waits(),
             db_user: escape_for_display(ask.db_user.as_bytes()),
             relations: ask
                 .relations
@@ -110,6 +120,20 @@ impl Entry {
             parameters_total: self.held.parameters.len(),
             truncated: !fits_one_page(&self.held),
         }
+    }
+
+    /// From where sessions wait.
+    fn waits(&self) -> Vec<WaitsFrom> {
+        let mut places: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for Waiter { address, client, statement, .. } in self.waiting() {
+            places.entry((address, client)).or_default().insert(statement.session);
+        }
+        let shown = |((address, client), sessions): ((&IpAddr, &String), BTreeSet<_>)| WaitsFrom {
+            address: address.to_string(),
+            client: escape_for_display(client.as_bytes()),
+            sessions: sessions.len(),
+        };
+        places.into_iter().take(MAX_PLACES).map(shown).collect()
     }
 
     /// One code alone is meant for all values, none means text (PostgreSQL documentation, 54.7, Bind).

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use stepgate_approval::{Grant, Reason};
+use stepgate_approval::{Grant, Reason, Votes};
 use stepgate_record::{Deferral, Event, GrantIssued, GrantShare, Joiner, Outcome, Record, StepupRequested};
 use stepgate_types::{Amount, InForce, Label, Limit, PersonName, RequestId, SessionId, Timestamp, Who};
 
 use super::ahead::keys_of;
 use super::ask::deferred;
 use super::comment::Comment;
+use super::end::is_called_off;
 use super::pass;
 use super::sealed::Shelf;
 use super::state::{Entry, Kept, State, hex};
@@ -125,8 +126,8 @@ impl Replay {
             }
             Event::StepupVoted { request, person, approve: true, .. } => {
                 let person = self.names.person(person);
-                if let (Some(info), Some(person)) = (self.open.get_mut(request), person) {
-                    info.approvers.push(person);
+                if let (Some(about), Some(person)) = (self.about.get_mut(request), person) {
+                    about.votes.insert(person, record.at);
                 }
             }
             Event::StepupEnded { request, outcome, by, reason, .. } => {
@@ -157,7 +158,7 @@ impl Replay {
                 }
             }
             Event::PassIssued(issued) => {
-                if let Some(kept) = pass::kept_of(&record.event, record.at, &self.names) {
+                if let Some(kept) = pass::kept_of(record, &self.names) {
                     self.state.passes.insert(issued.pass, kept);
                 }
             }
@@ -171,10 +172,15 @@ impl Replay {
                 self.state.grants.remove(grant);
                 self.state.passes.remove(grant);
             }
-            Event::AdminAction { action, person: Some(person), .. } if action == "user.removed" => {
+            Event::AdminAction { action, person: Some(person), .. }
+                if matches!(action.as_str(), "user.removed" | "factor.removed") =>
+            {
                 // Whom nobody can name any more has nothing here.
                 if let Some(person) = self.names.person(person) {
-                    self.remove(&person);
+                    self.void_votes(&person);
+                    if action == "user.removed" {
+                        self.remove(&person);
+                    }
                 }
             }
             other => {
@@ -192,9 +198,10 @@ impl Replay {
         at: Timestamp,
         (ended_by, reason): (Option<PersonName>, Option<String>),
     ) {
-        self.about.remove(&request);
+        let votes = self.about.remove(&request).map(|about| about.votes).unwrap_or_default();
         let address = self.places.remove(&request).flatten();
         let Some(info) = self.open.remove(&request) else { return };
+        let info = RequestInfo { approvers: votes.into_keys().collect(), ..info };
         let asker = info.opened_by.as_ref().unwrap_or(&info.person);
         match (outcome, address) {
             (Outcome::Expired, Some(address)) if info.approvers.is_empty() => {
@@ -203,9 +210,18 @@ impl Replay {
             (Outcome::Approved | Outcome::Denied, Some(address)) => {
                 self.state.ignored.answered(asker, &info.approval, address);
             }
+            (outcome, Some(address)) if is_called_off(outcome, ended_by.is_some()) && !info.itself => {
+                self.state.called_off.note(asker, &info.approval, address, at);
+            }
             _ => {}
         }
         self.state.past.push(RequestInfo { ended_by, reason, ..info }, outcome);
+    }
+
+    /// As in the running gate: of somebody who was removed, or lost an authenticator.
+    fn void_votes(&mut self, person: &PersonName) {
+        self.about.values_mut().for_each(|about| about.votes.retain(|voter, _| voter != person));
+        self.state.policies.keep_votes(|voter, _| voter != person);
     }
 
     fn remove(&mut self, person: &PersonName) {
@@ -320,6 +336,7 @@ struct About {
     /// Somebody was told to come again.
     deferred: bool,
     escalated: bool,
+    votes: Votes,
     comments: Vec<Comment>,
 }
 
@@ -340,7 +357,7 @@ impl Replay {
             }
             let found = about.canonical.and_then(|canonical| shelf.find(*id)?.entry(&canonical));
             let Some(mut entry) = found else { continue };
-            entry.open = entry.open.approved_by(info.approvers.iter().cloned().collect());
+            entry.open = entry.open.approved_by(std::mem::take(&mut about.votes));
             if about.escalated {
                 entry.open.escalate();
             }

@@ -1,6 +1,7 @@
 //! What the desk keeps in memory. All of it but the held bytes can be rebuilt from the log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stepgate_approval::{
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 use super::DeskError;
 use super::account::Accounts;
 use super::asked::Asked;
-use super::caps::Ignored;
+use super::caps::{CalledOff, Ignored};
 use super::comment::Comment;
 use super::glass::{Broken, Wished};
 use super::login::Entrance;
@@ -47,6 +48,12 @@ pub(super) const MAX_PASSES: usize = 10_000;
 /// Ended requests remembered for listings and for telling late answers how it ended; some 300 bytes each, and a reason.
 const MAX_PAST: usize = 2000;
 
+/// Of them of one person, so that nobody has those of others forgotten.
+const MAX_PAST_OF_PERSON: usize = MAX_PAST / 10;
+
+/// In the place of the key of a statement, where two are compared themselves.
+const SAME: [u8; 32] = [0; 32];
+
 /// Everything in memory.
 #[derive(Default)]
 pub(super) struct State {
@@ -58,6 +65,7 @@ pub(super) struct State {
     pub(super) steps: BTreeMap<PersonName, u64>,
     pub(super) guard: Guard,
     pub(super) ignored: Ignored,
+    pub(super) called_off: CalledOff,
     pub(super) challenges: Challenges,
     pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
     pub(super) pace: Pace,
@@ -87,6 +95,10 @@ pub(super) struct Entry {
 /// A statement that waits.
 pub(super) struct Waiter {
     pub(super) statement: StatementId,
+    /// From where.
+    pub(super) address: IpAddr,
+    /// What its program calls itself.
+    pub(super) client: String,
     /// It came after another, and runs by a grant or a pass alone.
     pub(super) joined: bool,
     pub(super) ended: oneshot::Sender<End>,
@@ -134,13 +146,16 @@ impl Entry {
         canonical(self.open.ask(), &self.held, &self.salts)
     }
 
-    /// Adds a waiter; the answer goes to whoever holds the statement.
-    pub(super) fn wait(&mut self, statement: StatementId, joined: bool) -> Waiting {
+    /// Adds the statement of `ask` as a waiter; the answer goes to whoever holds it.
+    pub(super) fn wait(&mut self, ask: &Ask, joined: bool) -> Waiting {
         let (sender, ended) = oneshot::channel();
-        self.waiters.push(Waiter { statement, joined, ended: sender });
+        let (statement, address, client) = (ask.statement, ask.address, ask.client.clone());
+        self.waiters.push(Waiter { statement, address, client, joined, ended: sender });
         Waiting {
             request: self.open.ask().id,
             joined,
+            opened_from: self.open.ask().address,
+            sessions: self.waiting().map(|waiter| waiter.statement.session).collect::<BTreeSet<_>>().len(),
             expires: self.open.ask().expires,
             canonical_sha256: hex(self.open.canonical()),
             ended,
@@ -149,17 +164,22 @@ impl Entry {
 
     /// Whether somebody other than this statement still waits.
     pub(super) fn others_wait(&self, statement: StatementId) -> bool {
-        self.waiters.iter().any(|waiter| waiter.statement != statement && !waiter.ended.is_closed())
+        self.waiting().any(|waiter| waiter.statement != statement)
     }
 
     /// Whether the statement that was asked about still waits, and so runs by the approval itself.
     pub(super) fn owner_waits(&self) -> bool {
-        self.waiters.iter().any(|waiter| !waiter.joined && !waiter.ended.is_closed())
+        self.waiting().any(|waiter| !waiter.joined)
     }
 
     /// Whether anybody still waits.
     pub(super) fn is_waited_for(&self) -> bool {
-        self.waiters.iter().any(|waiter| !waiter.ended.is_closed())
+        self.waiting().next().is_some()
+    }
+
+    /// Who still waits.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiter> {
+        self.waiters.iter().filter(|waiter| !waiter.ended.is_closed())
     }
 
     pub(super) fn info(&self) -> RequestInfo {
@@ -169,7 +189,7 @@ impl Entry {
             // Catalog names may hold anything, too.
             summary: Some(escape_for_display(ask.summary.as_bytes())),
             waiting: self.waiters.len(),
-            approvers: self.open.approvers().iter().cloned().collect(),
+            approvers: self.open.approvers().keys().cloned().collect(),
             groups: self.open.groups().into_iter().collect(),
             comment_count: self.comments.len(),
             ..info_of(ask)
@@ -218,22 +238,22 @@ impl State {
         self.past.get(request).map_or(DeskError::Unknown, |(outcome, _)| DeskError::Ended(outcome))
     }
 
-    /// The open request that this one may join: the grant it asks for would cover it, or it is about this very
-    /// statement and could be deferred. A statement that does not wait (`defers`) joins only one that was.
+    /// The open request that this one may join: it is about this person's statement in this role, and what its approval makes
+    /// would let this one through from where it is sent, be that a grant or, where it is the very same statement, a pass. One
+    /// that does not wait (`defers`) joins by a pass only where another was told to come again, too.
     pub(super) fn joinable(&self, ask: &Ask, held: &Held, defers: bool, now: Timestamp) -> Option<RequestId> {
         let wanted = Wanted::from(ask);
+        let id = GrantId::from_bytes([0; 8]);
         let by_grant = |entry: &Entry| {
-            let grant = Grant::of(entry.open.ask(), GrantId::from_bytes([0; 8]), now);
-            ask.terms.remember.is_some() && grant.is_some_and(|grant| grant.covers(&wanted, now).is_ok())
+            let grant = Grant::of(entry.open.ask(), id, now);
+            grant.is_some_and(|grant| grant.covers(&wanted, now).is_ok())
         };
         let by_pass = |entry: &Entry| {
-            let asked = entry.open.ask();
-            (entry.deferred || (!defers && asked.mode.may_defer() && ask.mode.may_defer()))
-                && asked.person == ask.person
-                && asked.db_user == ask.db_user
-                && asked.database == ask.database
+            let pass = Pass::of(entry.open.ask(), id, SAME, now);
+            ask.mode.may_defer()
+                && (entry.deferred || !defers)
                 && entry.held == *held
-                && wanted.is_no_more_than(&Wanted::from(asked))
+                && pass.is_some_and(|pass| pass.lets(&SAME, &wanted, &ask.db_user, now))
         };
         let found = self.open.iter().find(|(_, entry)| {
             entry.open.ask().terms == ask.terms
@@ -243,6 +263,12 @@ impl State {
                 && (by_grant(entry) || by_pass(entry))
         });
         found.map(|(id, _)| *id)
+    }
+
+    /// Of the approvals of requests and policies that wait only these still are some.
+    pub(super) fn keep_votes(&mut self, keep: impl Fn(&PersonName, Timestamp) -> bool) {
+        self.open.values_mut().for_each(|entry| entry.open.keep_votes(&keep));
+        self.policies.keep_votes(&keep);
     }
 
     /// Whether there is room for one more request.
@@ -350,12 +376,26 @@ impl Past {
             // Also where it is read back: who was of another mind than the one who ended it has approved nothing.
             info.approvers.clear();
         }
-        let id = info.request;
+        let (id, person) = (info.request, info.person.clone());
         if self.by_id.insert(id, (outcome, info)).is_none() {
             self.order.push_back(id);
         }
-        if self.order.len() > MAX_PAST {
-            self.order.pop_front().map(|oldest| self.by_id.remove(&oldest));
+        let of_person = self.list().filter(|it| it.person == person).count();
+        if of_person > MAX_PAST_OF_PERSON {
+            self.forget_one(|it| it.person == person);
+        } else if self.order.len() > MAX_PAST {
+            self.forget_one(|_| true);
+        }
+    }
+
+    /// The oldest of these; rather one that was called off than one that was answered, or nobody did.
+    fn forget_one(&mut self, of: impl Fn(&RequestInfo) -> bool) {
+        let called_off = |it: &RequestInfo| matches!(it.state, "cancelled" | "withdrawn");
+        let oldest =
+            self.list().find(|it| of(it) && called_off(it)).or_else(|| self.list().find(|it| of(it)));
+        if let Some(oldest) = oldest.map(|it| it.request) {
+            self.order.retain(|id| *id != oldest);
+            self.by_id.remove(&oldest);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the desk tells others: ends, listings, and the held statement for those who may see it.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use stepgate_approval::{Because, Page, Pass};
 use stepgate_record::Outcome;
@@ -18,6 +20,10 @@ pub struct Waiting {
     pub request: RequestId,
     /// Whether it was.
     pub joined: bool,
+    /// From which address it was opened.
+    pub opened_from: IpAddr,
+    /// How many sessions wait for it, that of this statement among them.
+    pub sessions: usize,
     /// When it lapses.
     pub expires: Timestamp,
     /// SHA-256 (hex) of the canonical request.
@@ -220,6 +226,8 @@ pub struct Shown {
     pub address: String,
     /// `application_name`, made safe for display.
     pub client: String,
+    /// From where statements wait for it now, the first few places.
+    pub waits: Vec<WaitsFrom>,
     /// Role used upstream.
     pub db_user: String,
     /// Relations it reaches.
@@ -249,6 +257,17 @@ pub struct Shown {
     /// Whether something is not shown here. An approval is refused until all of it has been fetched
     /// with `Desk::show_more`.
     pub truncated: bool,
+}
+
+/// From where sessions wait for a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitsFrom {
+    /// Their peer address.
+    pub address: String,
+    /// Their `application_name`, made safe for display.
+    pub client: String,
+    /// How many there are.
+    pub sessions: usize,
 }
 
 /// A bind value, for the eyes of approvers.

@@ -103,7 +103,7 @@ fn fetch_rest(api: &Api, path: &str, page: &mut Value) -> Result<(), Failure> {
     Err(Failure::no("the statement is too long to be shown here"))
 }
 
-/// What those who answer want to know besides: limits, risk, what came before, what was said.
+/// What those who answer want to know besides: who waits, limits, risk, what came before, what was said.
 fn around(shown: &Value) -> String {
     let mut text = String::new();
     let number = |path: &str| shown.pointer(path).and_then(Value::as_u64);
@@ -112,6 +112,12 @@ fn around(shown: &Value) -> String {
         limits.iter().filter_map(|(of, most)| most.map(|most| format!("{most} {of}"))).collect();
     if !limits.is_empty() {
         let _ = writeln!(text, "{:<12}{}", "At most", limits.join(", "));
+    }
+    for place in shown.get("waits").and_then(Value::as_array).into_iter().flatten() {
+        let of = |key| place.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default();
+        let sessions = place.get("sessions").and_then(Value::as_u64).unwrap_or(0);
+        let sessions = format!("{sessions} session{}", if sessions == 1 { "" } else { "s" });
+        let _ = writeln!(text, "{:<12}{sessions} at {} ({})", "Waits", of("address"), of("client"));
     }
     for risk in shown.get("risk").and_then(Value::as_array).into_iter().flatten() {
         let signal = risk.get("signal").and_then(Value::as_str).map(harmless).unwrap_or_default();

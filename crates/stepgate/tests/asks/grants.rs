@@ -189,6 +189,60 @@ fn another_table_network_or_driver_asks_again() {
     assert_ne!(held(&mut elsewhere), request);
 }
 
+/// Whoever has stolen a password sends from elsewhere what its owner sends, too: one of them before the owner does, one after.
+#[test]
+fn what_is_sent_from_elsewhere_neither_joins_nor_runs_by_what_its_person_or_others_have_approved() {
+    let world = World::new();
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    let (mut thief, mut own) = (from_elsewhere(&world, &dana), world.psql(&dana));
+    thief.send(SSN).unwrap();
+    let theirs = held(&mut thief);
+    own.send(SSN).unwrap();
+    let request = held(&mut own);
+    assert_ne!(request, theirs);
+    // A second session of hers joins, hears so, and is seen to wait.
+    let mut second = world.psql(&dana);
+    second.send(SSN).unwrap();
+    assert_eq!(held(&mut second), request);
+    let told = format!(
+        "Joins what was asked before, from the same address; 2 sessions wait for one answer. Not yours? stepgate request deny {request} --not-me"
+    );
+    second.line("why", SOON, |line| line.contains(&told).then_some(())).unwrap();
+    let shown = world.gate.run(["request", "show", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+    assert!(shown.contains("Waits       2 sessions at 127.0.0.1 (psql)"), "{shown}");
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    for psql in [&mut own, &mut second] {
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok() && reply.text().contains("901-00-"), "{}", reply.text());
+    }
+    // The same of what others approve: her client goes away, and what was approved is for who comes again from there.
+    let export = "copy (select email from customers where id = 1) to stdout;";
+    own.send(export).unwrap();
+    let request = held(&mut own);
+    let mut other = from_elsewhere(&world, &dana);
+    other.send(export).unwrap();
+    assert_ne!(held(&mut other), request);
+    drop(own);
+    stepgate_testkit::until("the request to be deferred", SOON, || {
+        json(&world, &["request", "show", &request, "--as", "dana", "-o", "json"])[0]["state"] == "deferred"
+    })
+    .unwrap();
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let mut late = from_elsewhere(&world, &dana);
+    late.send(export).unwrap();
+    assert_ne!(held(&mut late), request);
+    let mut driver = world.gate.psql_command(&dana);
+    driver.env("PGAPPNAME", "exfil");
+    let mut driver = Psql::start(driver).unwrap();
+    driver.send(export).unwrap();
+    assert_ne!(held(&mut driver), request);
+    passes(&mut world.psql(&dana), export);
+    for psql in [&thief, &other, &late, &driver] {
+        let shown = psql.shown().join("\n");
+        assert!(!shown.contains("901-00-") && !shown.contains("@example.test"), "{shown}");
+    }
+}
+
 #[test]
 fn a_revocation_ends_the_grant_and_what_a_removed_person_waits_for() {
     let world = World::new();

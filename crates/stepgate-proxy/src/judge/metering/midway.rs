@@ -55,6 +55,7 @@ impl Case<'_> {
             digits.as_ref().map(|digits| digits.as_str()),
             url,
         );
+        let notice = refusal::joined(notice, &waiting, self.who.address);
         Ok(More::Waits(Box::new(Hold {
             waiting,
             statement: self.statement(),

@@ -65,6 +65,73 @@ async fn nothing_joins_what_its_grant_would_not_cover() {
     }
 }
 
+/// Somebody who has stolen a password sends what its owner sends as well, from elsewhere: whichever is first, what the owner
+/// verifies is their own.
+#[tokio::test]
+async fn what_is_sent_from_elsewhere_is_never_let_through_by_what_its_person_verifies() {
+    let sql = "copy customers to stdout";
+    type Alteration = fn(&mut Ask);
+    let elsewhere: Alteration = |ask| ask.address = ELSEWHERE;
+    let as_another: Alteration = |ask| ask.client = "exfil".to_owned();
+    let alter: [Alteration; 6] = [
+        |_| {},
+        // What would be a pass: nothing is remembered of what is not exactly known, or stores what it reads.
+        |ask| ask.exactly_known = false,
+        |ask| ask.has_sink = true,
+        |ask| ask.terms.remember = None,
+        |ask| ask.terms.scope = Scope { client: false, network: false, session: true, labels: false },
+        |ask| *ask = Ask { mode: Mode::Hold, ..ask.clone() },
+    ];
+    for (number, alter) in (1..).zip(alter) {
+        for theirs in [elsewhere, as_another] {
+            for thief_first in [true, false] {
+                let world = World::new().await;
+                let ask = |at, theirs: Option<Alteration>| {
+                    let mut ask = Ask { mode: Mode::HoldThenDefer, ..world.step_up("dana", at) };
+                    alter(&mut ask);
+                    theirs.into_iter().for_each(|theirs| theirs(&mut ask));
+                    ask
+                };
+                let places = if thief_first { [Some(theirs), None] } else { [None, Some(theirs)] };
+                let mut asked = Vec::new();
+                for (at, place) in (1..).zip(places) {
+                    asked.push(world.desk.ask(ask(at, place), held(sql)).await.unwrap());
+                }
+                let second = asked.pop().unwrap();
+                assert!(!second.joined && second.request != asked[0].request, "alteration {number}");
+                let own = if thief_first { second.request } else { asked[0].request };
+                world.desk.verify(own, &name("dana"), &world.code("dana"), HOME).await.unwrap();
+                let wanted = Wanted::from(&ask(3, Some(theirs)));
+                let passes = world.desk.pass_for(&wanted, "analyst", &held(sql));
+                assert_eq!((world.desk.covering_grant(&wanted), passes), (None, None), "alteration {number}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_joins_is_told_of_whom_and_who_verifies_sees_from_where_all_of_them_wait() {
+    let world = World::new().await;
+    let anywhere = |number| {
+        let mut ask = world.step_up("dana", number);
+        ask.terms.scope = Scope { client: false, network: false, session: false, labels: false };
+        ask
+    };
+    let first =
+        world.ask(Ask { address: ELSEWHERE, client: "exfil\u{202e}".to_owned(), ..anywhere(1) }).await;
+    assert_eq!((first.joined, first.sessions), (false, 1));
+    let second = world.ask(anywhere(2)).await;
+    assert_eq!((second.joined, second.opened_from, second.sessions), (true, ELSEWHERE, 2));
+    let third = world.ask(anywhere(3)).await;
+    assert_eq!((third.opened_from, third.sessions), (ELSEWHERE, 3));
+    let waits = world.desk.show(first.request, &name("dana")).unwrap().waits;
+    let waits: Vec<_> = waits.iter().map(|it| (&*it.address, &*it.client, it.sessions)).collect();
+    assert_eq!(waits, [("192.0.2.7", "psql", 2), ("198.51.100.66", "exfil\\u{202E}", 1)]);
+    // Who has gone does not wait.
+    drop(first);
+    assert_eq!(world.desk.show(second.request, &name("dana")).unwrap().waits.len(), 1);
+}
+
 #[tokio::test]
 async fn an_approval_that_counts_once_is_never_shared() {
     let world = World::new().await;

@@ -120,6 +120,68 @@ async fn after_two_unanswered_requests_nothing_more_is_asked_from_there_for_a_wh
 }
 
 #[tokio::test]
+async fn who_asks_others_and_calls_off_in_a_loop_pauses_and_a_client_that_goes_away_is_the_same() {
+    let world = World::new().await;
+    let once = |world: &World, number| {
+        let (desk, ask) = (world.desk.clone(), world.approval("dana", number, 1));
+        async move {
+            let statement = ask.statement;
+            let waiting = desk.ask(ask, held(&format!("select {number}"))).await?;
+            if number.is_multiple_of(2) {
+                drop(waiting);
+                desk.expire_due().await?;
+            } else {
+                desk.cancel(waiting.request, statement).await?;
+            }
+            Ok::<_, DeskError>(())
+        }
+    };
+    for number in 1..=30 {
+        once(&world, number).await.unwrap();
+    }
+    assert_eq!(once(&world, 31).await, Err(DeskError::CalledOff(300)));
+    let opened = world.count(|event| matches!(event, Event::StepupRequested(_)));
+    assert_eq!(opened, 30);
+    // Nor after a restart; from elsewhere, to others, and in her own name alone it is as it was.
+    let killed = world.killed();
+    assert!(matches!(once(&killed, 31).await, Err(DeskError::CalledOff(_))));
+    let elsewhere = Ask { address: ELSEWHERE, ..world.approval("dana", 32, 1) };
+    assert!(world.desk.ask(elsewhere, held("select 32")).await.is_ok());
+    assert!(world.desk.ask(world.step_up("dana", 33), held("select 33")).await.is_ok());
+    assert!(world.desk.ask(world.approval("eve", 34, 1), held("select 34")).await.is_ok());
+    world.clock.advance(Duration::from_secs(300));
+    once(&world, 35).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_person_calls_off_has_nothing_forgotten_that_others_asked_or_that_was_denied_them() {
+    let world = World::new().await;
+    let mut kept = Vec::new();
+    for person in ["eve", "dana"] {
+        let waiting = world.ask(world.approval(person, 1, 1)).await;
+        world
+            .desk
+            .vote(waiting.request, &name("omar"), &world.code("omar"), false, None, HOME)
+            .await
+            .unwrap();
+        world.next_step();
+        kept.push(waiting.request);
+    }
+    for number in 2..=240 {
+        let ask = world.step_up("dana", number);
+        let statement = ask.statement;
+        let waiting = world.desk.ask(ask, held("select 1")).await.unwrap();
+        world.desk.cancel(waiting.request, statement).await.unwrap();
+    }
+    for world in [&world, &world.killed()] {
+        for request in &kept {
+            assert_eq!(world.desk.request(*request).unwrap().state, "denied");
+        }
+        assert_eq!(world.desk.requests().len(), 201);
+    }
+}
+
+#[tokio::test]
 async fn not_me_ends_the_session_that_asked_raises_an_alarm_and_leaves_the_account_alone() {
     let world = World::new().await;
     let ended = Arc::new(Mutex::new(Vec::new()));

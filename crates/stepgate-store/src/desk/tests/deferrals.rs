@@ -142,6 +142,30 @@ async fn another_value_person_role_or_database_asks_again() {
 }
 
 #[tokio::test]
+async fn what_was_approved_once_runs_for_the_client_and_address_of_who_asked_also_after_a_restart() {
+    let world = World::new().await;
+    // A name that could hold anything is kept as a keyed hash.
+    let ask = Ask { client: "psql; drop".to_owned(), ..world.deferrable("dana", 1, 1) };
+    let wanted = Wanted::from(&ask);
+    let request = world.desk.defer(ask, with("7")).await.unwrap().request;
+    world.approve(request, "omar").await;
+    for world in [&world, &world.killed()] {
+        let finds = |wanted: Wanted| world.desk.pass_for(&wanted, "analyst", &with("7")).is_some();
+        assert!(!finds(Wanted { address: ELSEWHERE, ..wanted.clone() }));
+        assert!(!finds(Wanted { client: "exfil".to_owned(), ..wanted.clone() }));
+        assert!(finds(Wanted { session: SessionId::from_bytes([9; 16]), ..wanted.clone() }));
+    }
+    let issued = world.recorded().into_iter().find_map(|event| match event {
+        Event::PassIssued(issued) => Some(format!("{issued:?}")),
+        _ => None,
+    });
+    assert!(
+        issued.is_some_and(|it| !it.contains("192.0.2.7") && !it.contains("drop")),
+        "as commitments alone"
+    );
+}
+
+#[tokio::test]
 async fn two_reruns_at_once_pass_once() {
     let world = Arc::new(World::new().await);
     let request = world.deferred("7").await;
@@ -285,10 +309,12 @@ async fn the_same_statement_sent_again_joins_its_request_and_no_other_one_does()
     assert_eq!(again.request, request);
     let waits = world.desk.ask(world.deferrable("dana", 3, 1), with("7")).await.unwrap();
     assert_eq!((waits.request, waits.joined), (request, true));
+    world.desk.set_caps(crate::Caps { open: 4, ..crate::Caps::default() });
     for (ask, held) in [
         (world.deferrable("dana", 4, 1), with("8")),
         (world.deferrable("eve", 5, 1), with("7")),
         (Ask { db_user: "admin".to_owned(), ..world.deferrable("dana", 6, 1) }, with("7")),
+        (Ask { address: ELSEWHERE, ..world.deferrable("dana", 7, 1) }, with("7")),
     ] {
         assert_ne!(world.desk.ask(ask, held).await.unwrap().request, request);
     }

@@ -99,3 +99,84 @@ async fn a_kill_between_a_removal_and_its_revocations_leaves_who_was_removed_not
     assert!(late.is_err());
     assert_eq!(projections(&world.killed()), projections(&world));
 }
+
+/// Somebody else, of the same groups.
+async fn add_omar_again(world: &World) {
+    let password = "another horse battery staple";
+    let new = NewPerson { name: name("omar"), groups: groups(&["data-owners"]), service: false, password };
+    world.people.add(new, None).await.unwrap();
+}
+
+/// Of two that it takes, omar has approved what dana waits for, and a policy.
+async fn half_approved() -> (World, RequestId) {
+    let world = World::with(true).await;
+    let waits = world.desk.defer(deferrable(&world, 4, 2), held(WAITS)).await.unwrap().request;
+    world.desk.vote(waits, &name("omar"), &world.code("omar"), true, None, HOME).await.unwrap();
+    two_people(&world);
+    world.desk.propose_policy(POLICY).await.unwrap();
+    world.next_step();
+    let code = crate::Presented::code(&world.code("omar"));
+    world.desk.approve_policy(POLICY, &name("omar"), code, HOME.into()).await.unwrap();
+    world.next_step();
+    assert_eq!(approvers(&world, waits), (vec![name("omar")], vec![name("omar")]));
+    (world, waits)
+}
+
+const POLICY: &str = "ab";
+
+fn two_people(world: &World) {
+    let groups = groups(&["data-owners"]).into_iter().collect();
+    world.desk.set_two_person(Some(crate::TwoPerson { groups, strength: Strength::Standard }));
+}
+
+/// Of the request and of the policy.
+fn approvers(world: &World, request: RequestId) -> (Vec<PersonName>, Vec<PersonName>) {
+    two_people(world);
+    (world.desk.request(request).unwrap().approvers, world.desk.policies(&name("amir"))[0].approvers.clone())
+}
+
+/// Nothing of it counts, now or after a kill, and a second person approves neither.
+async fn is_void(world: &World, waits: RequestId) {
+    for world in [&world.killed(), world] {
+        assert_eq!(approvers(world, waits), (Vec::new(), Vec::new()));
+        let vote =
+            world.desk.vote(waits, &name("amir"), &world.code("amir"), true, None, HOME).await.unwrap();
+        assert_eq!((vote.ended, vote.approvals), (None, 1));
+        world.next_step();
+        let code = crate::Presented::code(&world.code("amir"));
+        let policy = world.desk.approve_policy(POLICY, &name("amir"), code, HOME.into()).await.unwrap();
+        assert_eq!(policy.state, "proposed");
+        assert_eq!(approvers(&world.killed(), waits), (vec![name("amir")], vec![name("amir")]));
+    }
+}
+
+#[tokio::test]
+async fn an_approval_of_somebody_who_was_removed_is_none_of_who_has_the_name_since() {
+    let (world, waits) = half_approved().await;
+    world.people.remove(&name("omar"), None).await.unwrap();
+    world.desk.revoke_person(&name("omar"), None).await.unwrap();
+    assert_eq!(approvers(&world, waits), (Vec::new(), Vec::new()));
+    add_omar_again(&world).await;
+    is_void(&world, waits).await;
+    // Killed before its revocations.
+    let (world, waits) = half_approved().await;
+    world.people.remove(&name("omar"), None).await.unwrap();
+    let world = world.killed();
+    add_omar_again(&world).await;
+    is_void(&world, waits).await;
+    // Added again before them, or without any.
+    let (world, waits) = half_approved().await;
+    world.people.remove(&name("omar"), None).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    add_omar_again(&world).await;
+    let vote = world.desk.vote(waits, &name("amir"), &world.code("amir"), true, None, HOME).await.unwrap();
+    assert_eq!((vote.ended, vote.approvals), (None, 1));
+}
+
+#[tokio::test]
+async fn an_approval_by_somebody_whose_authenticator_was_removed_since_is_none() {
+    let (world, waits) = half_approved().await;
+    let id = world.people.factors().list(&name("omar"))[0].id.clone();
+    world.desk.remove_factor(&name("omar"), &id, None, None).await.unwrap();
+    is_void(&world, waits).await;
+}

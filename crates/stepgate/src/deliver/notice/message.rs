@@ -175,6 +175,16 @@ impl Notice {
         }
     }
 
+    /// The request that nobody need answer any more, if it ends so by it.
+    pub(super) fn called_off(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Ended { request, outcome } if matches!(outcome.as_str(), "cancelled" | "withdrawn") => {
+                Some(request)
+            }
+            _ => None,
+        }
+    }
+
     /// The request that goes to more people by it, if one does.
     pub(super) fn escalated(&self) -> Option<&str> {
         match &self.kind {

@@ -7,7 +7,7 @@
 mod chat;
 mod message;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use stepgate_store::Place;
@@ -114,14 +114,21 @@ impl Way for NoticeWay {
 
     fn send(&mut self, batch: &Batch) -> Result<(), Trouble> {
         let now = jiff::Timestamp::now().as_microsecond();
-        for line in &batch.lines {
-            let notice = Notice::of(line, &self.console);
+        let notice = |line| Notice::of(line, &self.console);
+        let notices: Vec<_> = batch.lines.iter().map(|line| (line.head.seq, notice(line))).collect();
+        // Of what was called off meanwhile nobody has to know: who asks and calls off in a loop keeps no alarm waiting.
+        let called_off = notices.iter().filter_map(|(_, notice)| notice.as_ref()?.called_off());
+        let called_off: BTreeSet<_> = called_off.map(str::to_owned).collect();
+        for (seq, notice) in notices {
+            let waits =
+                |notice: &Notice| !notice.opened().is_some_and(|request| called_off.contains(request));
+            let notice = notice.filter(waits);
             let notice = notice.filter(|notice| self.concerns(notice, Timestamp::from_micros(now)));
             if let Some(notice) = notice.filter(|notice| !self.floods(notice)) {
                 self.tell(&notice)?;
                 self.remember(&notice);
             }
-            self.settled = line.head.seq.saturating_add(1);
+            self.settled = seq.saturating_add(1);
         }
         Ok(())
     }

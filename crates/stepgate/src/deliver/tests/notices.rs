@@ -150,6 +150,31 @@ fn a_notice_names_nobody_carries_no_authority_and_comes_though_the_receiver_was_
 }
 
 #[test]
+fn what_was_called_off_before_it_could_be_told_however_often_keeps_no_alarm_waiting() {
+    let world = World::new();
+    let got = Got::default();
+    let receiver = got.receiver(0);
+    let secret_file = secret(world.dir.path(), "secret", SECRET);
+    let target = WebTarget { url: url(&receiver, "http"), secret_file, authorization_file: None, ca: None };
+    let running = world.notify(&[Notifier { name: "hook".to_owned(), to: NotifyTo::Webhook(target) }]);
+    begun(&world, "hook");
+    let open = |number| requested(number, false, Duration::from_secs(300));
+    let mut events: Vec<_> =
+        (20..60).flat_map(|number| [open(number), ended(number, Outcome::Cancelled)]).collect();
+    events.extend([open(60), alarm()]);
+    tell(&world, events);
+    let told = |count: usize| {
+        until("notices", || got.texts().len() >= count && running.row()["lag"] == 0);
+        let texts = got.texts();
+        texts.iter().map(|text| text["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(2), ["request.opened", "alarm"]);
+    // Once told, its end is told too.
+    tell(&world, vec![ended(60, Outcome::Cancelled)]);
+    assert_eq!(told(3), ["request.opened", "alarm", "request.ended"]);
+}
+
+#[test]
 fn chats_get_what_they_take_and_their_address_is_shown_nowhere() {
     let world = World::new();
     for (kind, name) in [(ChatKind::Slack, "slack"), (ChatKind::Teams, "teams")] {
