@@ -15,6 +15,7 @@ use super::Walker;
 use super::compare::SOMEHOW;
 use super::null::is_never_null;
 use super::probe::Probes;
+use super::routine::Cause;
 use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;
 use crate::catalog::trigger;
@@ -522,6 +523,16 @@ impl Walker<'_> {
         let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
         self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
     }
+        // What it is made of is read, too: by policies, where the owner of that is another, and by plans.
+        let catalog = self.catalog;
+        let beneath = catalog.relation(index).map_or(&[][..], |relation| relation.reads_relations.as_slice());
+        for (at, base) in beneath.iter().filter_map(|at| Some((at, catalog.relation(*at)?))) {
+            if base.doubtful {
+                self.doubt_function("view-or-policy-with-unknown-parts");
+            }
+            self.touch_all(base.policy_reads.iter().copied(), Uses::PREDICATE);
+            self.runs(Cause::Reading(*at), &base.on_read);
+        }
 
     /// What REFRESH stores: what the columns are taken from now. They keep it though a view that they are made of is
     /// replaced by another before any catalog has shown it.

@@ -48,6 +48,8 @@ const DEFINED: &[(&str, &str)] = &[
     ("alter table indexed alter b type bigint", "people.email"),
     ("create table parted_2 partition of parted default", "people.email"),
     ("refresh materialized view kept_plain", "people.email"),
+    ("refresh materialized view kept_indexed", "people.email"),
+    ("refresh materialized view kept_seen", "people.email"),
     ("create table alike (like checked including all)", ""),
 ];
 
