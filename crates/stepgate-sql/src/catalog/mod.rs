@@ -10,6 +10,7 @@ mod functions;
 mod hangs;
 mod listing;
 mod load;
+mod pinned;
 mod planned;
 mod plpgsql;
 mod queries;

@@ -502,6 +502,26 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // The third: pure by what the server itself says of all functions of that name. What initdb made (OIDs below
         // FirstNormalObjectId, access/transam.h) in C within the server, and immutable, reads nothing but its
+    CatalogQuery {
+        // By which they tell what they call and read of the server's own: pg_depend has nothing of that. Subqueries are printed
+        // under locks on what they name, as views are.
+        name: "policy_texts",
+        sql: concat!(
+            "with ",
+            locked!(),
+            " select p.polrelid::text, case when ",
+            unreadable!("p.polrelid"),
+            " or pg_catalog.concat(p.polqual::text, p.polwithcheck::text) like '%{SUBLINK %' \
+              and exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass \
+              and d.objid = p.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              and (d.refobjid in (select l.relation from locked l) \
+              or pg_catalog.has_table_privilege(d.refobjid, 'select') is null)) then '?' \
+              when pg_catalog.octet_length(pg_catalog.concat(p.polqual::text, p.polwithcheck::text)) > 2000000 then pg_catalog.chr(39) \
+              else pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(p.polqual, p.polrelid), \
+              pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) end \
+              from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid where c.relrowsecurity"
+        ),
+    },
         // arguments; `internal` marks what SQL cannot call. The fourth: the OIDs of the server's own, which the fast path
         // calls them by.
         name: "functions",

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::routine::{Body, Gathered};
-use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
+use super::{Catalog, ColumnRef, RelationIndex, RelationKind, pinned};
 use crate::builtin;
 use crate::lexer::{self, Numbers, TokenKind};
 use crate::walk::{self, ViewColumn, ViewColumns};
@@ -85,21 +85,15 @@ impl View {
                             catalog.routines(word).iter().filter(|(of, _)| Some(of.as_str()) == schema);
                         let code: Vec<_> = named.map(|(_, routine)| routine.code.as_ref()).collect();
                         view.runs((!code.is_empty()).then_some(code));
-                    } else if before_paren && !names_cte(&tokens, at) {
-                        view.doubtful |=
-                            !(builtin::may_precede_paren(word) || catalog.is_pure_function(word));
                     }
+                    view.doubtful |= !pinned::names_harmless(&tokens, at, catalog);
                     // A type, of a cast or of a column that a function of FROM returns; what only has its name counts too.
                     let types = catalog.user_types(word).iter();
                     let types = types.map(|it| it.runs.as_ref().and_then(|it| it.code.as_ref()));
                     view.runs(Some(types.collect()));
-                    // A qualified operator, or a relation of the server that is not harmless.
+                    // A qualified operator.
                     view.doubtful |= word == "operator" && before_paren;
-                    view.doubtful |= word == "information_schema";
-                    let of_server = catalog.find("pg_catalog", word).is_some();
-                    view.doubtful |= of_server && !builtin::harmless_relation(word);
-                    has_secrets |= of_server && builtin::has_secrets(word);
-                    has_secrets |= of_server && word == builtin::MISSING_VALUES.0;
+                    has_secrets |= pinned::has_secrets(word, catalog);
                     view.words.insert(word.to_string());
                 }
                 _ => {}
@@ -117,23 +111,6 @@ impl View {
             None => self.doubtful = true,
         }
     }
-}
-
-/// Whether the word there is the name of a CTE with a list of columns, and not a call: `name (a, b) AS (SELECT`.
-fn names_cte(tokens: &[lexer::Token<'_>], at: usize) -> bool {
-    let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
-    let word = |at: usize| kind(at).and_then(TokenKind::word);
-    let mut end = at + 2;
-    while kind(end).is_some_and(|it| it.ident().is_some())
-        && kind(end + 1).is_some_and(|it| it.is_punct(b','))
-    {
-        end += 2;
-    }
-    // A column list after a function's alias names types where the query begins here, and quotes keywords.
-    let opens = kind(end + 1).is_some_and(|it| it.is_punct(b')'))
-        && word(end + 2) == Some("as")
-        && kind(end + 3).is_some_and(|it| it.is_punct(b'('));
-    opens && matches!(word(end + 4), Some("select" | "values" | "with"))
 }
 
 /// What each view reads in the end.
