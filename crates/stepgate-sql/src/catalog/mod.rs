@@ -39,7 +39,7 @@ pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
 pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 pub(crate) use relation::{
-    Action, Column, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique,
+    Action, Column, ColumnRef, ColumnType, Referred, Relation, RelationIndex, RelationKind, Unique,
 };
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;

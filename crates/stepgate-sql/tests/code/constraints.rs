@@ -188,3 +188,48 @@ fn what_the_server_makes_nothing_of_is_not_held_to_be_something() {
     ];
     check(&cases, &snapshot(&cluster, "shop"));
 }
+
+/// Keys by which NULL comes to a column that must not be, at once and by way of others.
+const NULLED: &str = "
+    create table tiers (code text unique, made text unique generated always as (nullif(code, 'b')) stored);
+    create table clients (id int primary key, tier text not null references tiers (code) on update cascade, secret text);
+    create table grouped (id int primary key, tier text not null references tiers (made) on update cascade, secret text);
+    create table firsts (a text unique);
+    create table seconds (a text unique references firsts (a) on update set null on delete set null);
+    create table thirds (a text not null references seconds (a) on update cascade, secret text);
+    create table wide (a int, b text, unique (a, b));
+    create table of_wide (b text not null, a int, secret text, foreign key (a, b) references wide (a, b) on update cascade);
+    create table strict (a text not null unique);
+    create table of_strict (a text not null references strict (a) on update cascade, secret text);
+    insert into tiers (code) values ('a'); insert into clients values (1, 'a', 'AAA'); insert into grouped values (1, 'a', 'AAA');
+    insert into firsts values ('a'); insert into seconds values ('a'); insert into thirds values ('a', 'AAA');
+    insert into wide values (1, 'a'); insert into of_wide values ('a', 1, 'AAA');
+    insert into strict values ('a'); insert into of_strict values ('a', 'AAA');";
+
+#[test]
+fn a_key_that_becomes_null_fails_where_it_is_taken_on_to() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    cluster.load("shop", NULLED).expect("load the schema");
+    let attacks = [
+        ("update tiers set code = null where code = 'a'", "clients.secret grouped.secret"),
+        ("update tiers set code = 'b' where code = 'a'", "grouped.secret"),
+        ("update firsts set a = 'x' where a = 'a'", "thirds.secret"),
+        ("delete from firsts where a = 'a'", "thirds.secret"),
+        ("update wide set b = null where a = 1", "of_wide.secret"),
+    ];
+    let catalog = snapshot(&cluster, "shop");
+    for (attack, expected) in attacks {
+        assert!(error(&cluster, attack).contains("AAA"), "{attack}");
+        check(&[(attack, expected)], &catalog);
+    }
+    let harmless = [
+        ("update wide set a = null where a = 1", ""),
+        ("update wide set b = 'x' where a = 1", ""),
+        ("update strict set a = 'b' where a = 'a'", ""),
+    ];
+    check(&harmless, &catalog);
+    for (sql, _) in harmless {
+        assert_eq!(error(&cluster, sql), "", "{sql}");
+    }
+}
