@@ -213,18 +213,15 @@ fn split_one(
     for (on, _) in view.beneath() {
         split_one(on, views, catalog, done, room, depth + 1);
     }
-    if *room == 0 {
-        return;
-    }
-    let Some(columns) = walk::view(&view.definition, catalog).filter(|it| view.is_covered(it, catalog))
-    else {
-        return;
+    let columns = Some(&view.definition).filter(|_| *room > 0).and_then(|it| walk::view(it, catalog));
+    let Some(columns) = columns.filter(|it| view.is_covered(it, catalog)) else {
+        return take_rows(at, view, catalog, room);
     };
     // What one reads besides what it shows, whoever is made from it has, too.
     *room = room.saturating_sub(columns.size());
     let Some(relation) = catalog.relations.get_mut(at) else { return };
     if relation.columns.len() != columns.each.len() {
-        return;
+        return take_rows(at, view, catalog, room);
     }
     for (column, ViewColumn { reads, compared, bare }) in relation.columns.iter_mut().zip(columns.each) {
         column.shows = reads.first().copied().filter(|_| bare && reads.len() == 1);
@@ -235,6 +232,19 @@ fn split_one(
     relation.compared = columns.compared;
     relation.split = true;
     relation.merged = columns.merges && !view.is_barrier;
+}
+
+/// Which rows a view has of which only the whole is told hangs on what those beneath it hang on, materialised ones among them.
+fn take_rows(at: RelationIndex, view: &View, catalog: &mut Catalog, room: &mut usize) {
+    let beneath = view.beneath().into_keys().filter_map(|on| catalog.relation(on));
+    let views = beneath.filter(|it| matches!(it.kind, RelationKind::View | RelationKind::MaterialisedView));
+    let mut reads: BTreeSet<ColumnRef> = views.flat_map(|it| &it.reads).copied().collect();
+    let left = room.checked_sub(reads.len());
+    *room = left.unwrap_or(0);
+    let Some(relation) = catalog.relations.get_mut(at) else { return };
+    relation.doubtful |= left.is_none();
+    reads.extend(&relation.reads);
+    relation.reads = reads.into_iter().collect();
 }
 
 impl View {
