@@ -87,6 +87,8 @@ pub struct Catalog {
     user_operators: HashMap<String, Vec<Arc<Routine>>>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
     user_casts: UserCasts,
+    /// The same where the function may also be one of the server's that only computes: of something, it may make NULL.
+    any_casts: UserCasts,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
     /// Some of them, beside the gate's own, run code that is not known.
@@ -543,6 +545,11 @@ impl Catalog {
 
     pub(crate) fn user_casts(&self) -> UserCasts {
         self.user_casts
+    }
+
+    /// Casts by which somebody may have NULL made of something.
+    pub(crate) const fn any_casts(&self) -> UserCasts {
+        self.any_casts
     }
 
     /// Whether the catalog knows that name, as whatever: then it may be shown and recorded.
