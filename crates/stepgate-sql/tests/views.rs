@@ -371,3 +371,42 @@ fn views_that_are_made_of_each_other_are_looked_through_once() {
         facts("select 1 from one_way v, orders o for update of o", &catalog).try_into().expect("one");
     assert!(facts.columns.len() < 10);
 }
+
+/// Materialized views of which only the whole can be told, and which columns decide which rows they have.
+const FILLED: &str = "
+    create materialized view f_split as select id from ledger where amount > 2;
+    create materialized view f_distinct as select distinct region from ledger where amount > 2;
+    create materialized view f_united as select id from ledger where amount > 2 union select 1 from region where phone = '1';
+    create materialized view f_with as with c as (select id from ledger where amount > 2) select id from c;
+    create materialized view f_series as select generate_series(1, amount) from ledger;
+    create materialized view f_over as select 1 as one from f_distinct;
+    create materialized view f_deep as select distinct 1 as one from f_series;
+    create view v_over as select distinct 1 as one from f_with;
+    create view v_within as select 1 as one from f_split; create view v_upon as select distinct 1 as one from v_within;
+";
+
+#[test]
+fn which_rows_a_materialized_view_has_tells_of_what_it_is_made_of() {
+    let cluster = clinic();
+    cluster.load("clinic", VIEWS).expect("the views");
+    cluster.load("clinic", FILLED).expect("materialized views");
+    let catalog = snapshot(&cluster, "clinic");
+    let filled = ["f_split", "f_distinct", "f_united", "f_with", "f_series", "f_over", "f_deep"];
+    for view in filled.into_iter().chain(["v_over", "v_upon", "v_within"]) {
+        for query in ["count(*)", "1", "exists (select)", "tableoid"] {
+            let sql = match query {
+                "exists (select)" => format!("select exists (select from {view})"),
+                "tableoid" if !filled.contains(&view) => continue,
+                query => format!("select {query} from {view}"),
+            };
+            let [facts] = facts(&sql, &catalog).try_into().expect("one statement");
+            assert_ne!(facts.certainty, Certainty::Unknown, "{sql}: {:?}", facts.reasons);
+            let reported = columns(&facts);
+            assert!(reported.contains_key("public.ledger.amount"), "{sql}: {reported:?}");
+            assert!(
+                view != "f_united" || reported.contains_key("public.region.phone"),
+                "{sql}: {reported:?}"
+            );
+        }
+    }
+}

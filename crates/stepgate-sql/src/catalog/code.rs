@@ -166,10 +166,11 @@ fn operators_and_casts(
     }
     for row in answers.rows::<2>("casts")? {
         let [context, function] = row?;
+        let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
+        catalog.any_casts = catalog.any_casts.max(casts);
         if function == "0" {
             continue;
         }
-        let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
         catalog.user_casts = catalog.user_casts.max(casts);
         catalog.casts.push(runs(function));
     }

@@ -14,7 +14,7 @@ use crate::encoding::ClientEncoding;
 
 use super::{
     Catalog, ColumnRef, Definition, OWN_EVENT_TRIGGERS, Relation, RelationIndex, RelationKind, Rows, code,
-    columns, view,
+    columns, pinned, view,
 };
 
 /// The answers do not fit [`super::CATALOG_QUERIES`]: a mistake of the loader or an unsupported server.
@@ -375,7 +375,7 @@ impl Loader {
             let [oid, on, attnum, function, of] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
             let read = self.known(on).and_then(|on| Some((on, self.catalog.relation(on)?)));
-            // What a policy runs, or reads that is no table, pg_depend does not tell.
+            // What it runs, or reads that is no table, pg_depend does not tell.
             let calls = on == "0" && function != "0";
             let code = match (calls, of) {
                 (true, _) => known.routines.get(function).and_then(|it| it.code.as_deref()),
@@ -402,6 +402,15 @@ impl Loader {
         for (at, code) in runs {
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.on_read.extend(code.into_bodies());
+            }
+        }
+        for row in answers.rows::<2>("policy_texts")? {
+            let [oid, text] = row?;
+            let is_locked = text == "?";
+            self.catalog.has_locked |= is_locked;
+            if is_locked || !pinned::is_harmless(text, &self.catalog) {
+                let relation = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at));
+                relation.into_iter().for_each(|relation| relation.doubtful = true);
             }
         }
         Ok(())

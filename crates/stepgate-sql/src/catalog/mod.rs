@@ -10,6 +10,7 @@ mod functions;
 mod hangs;
 mod listing;
 mod load;
+mod pinned;
 mod planned;
 mod plpgsql;
 mod queries;
@@ -38,7 +39,7 @@ pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
 pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 pub(crate) use relation::{
-    Action, Column, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique,
+    Action, Column, ColumnRef, ColumnType, Referred, Relation, RelationIndex, RelationKind, Unique,
 };
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
@@ -86,6 +87,8 @@ pub struct Catalog {
     user_operators: HashMap<String, Vec<Arc<Routine>>>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
     user_casts: UserCasts,
+    /// The same where the function may also be one of the server's that only computes: of something, it may make NULL.
+    any_casts: UserCasts,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
     /// Some of them, beside the gate's own, run code that is not known.
@@ -542,6 +545,11 @@ impl Catalog {
 
     pub(crate) fn user_casts(&self) -> UserCasts {
         self.user_casts
+    }
+
+    /// Casts by which somebody may have NULL made of something.
+    pub(crate) const fn any_casts(&self) -> UserCasts {
+        self.any_casts
     }
 
     /// Whether the catalog knows that name, as whatever: then it may be shown and recorded.

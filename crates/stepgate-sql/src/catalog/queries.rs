@@ -414,7 +414,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // A column without a default has its type's, which a domain takes over from the one that it is made of (typecmds.c,
         // `DefineDomain`; rewriteHandler.c, `build_column_default`). The last are those of statistics, which a plan and
         // ANALYZE alone run: by the functions that they call and the types of which they make values, since PostgreSQL 13
-        // prints none.
+        // prints none. Those of the server's own, which need not be immutable there, only the tree names.
         name: "write_code",
         sql: concat!(
             "with recursive ",
@@ -467,6 +467,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_proc p on p.oid = coalesce(o.oprcode::pg_catalog.oid, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid end) \
               join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384 \
+              union all select e.stxrelid::text, pg_catalog.quote_ident(p.proname) || '()', 'false', 'planned' \
+              from pg_catalog.pg_statistic_ext e cross join lateral \
+              pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.to_jsonb(e) ->> 'stxexprs', ' :')) f (field) \
+              join pg_catalog.pg_proc p on f.field = 'funcid ' || p.oid where p.oid < 16384 and p.provolatile <> 'i' \
               union all select e.stxrelid::text, 'null::' || pg_catalog.format_type(d.refobjid, null), 'true', 'planned' \
               from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
               and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
@@ -496,6 +500,26 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
               'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, \
               'pg_catalog.pg_type'::pg_catalog.regclass)"
+        ),
+    },
+    CatalogQuery {
+        // By which they tell what they call and read of the server's own: pg_depend has nothing of that. Subqueries are printed
+        // under locks on what they name, as views are.
+        name: "policy_texts",
+        sql: concat!(
+            "with ",
+            locked!(),
+            " select p.polrelid::text, case when ",
+            unreadable!("p.polrelid"),
+            " or pg_catalog.concat(p.polqual::text, p.polwithcheck::text) like '%{SUBLINK %' \
+              and exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass \
+              and d.objid = p.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              and (d.refobjid in (select l.relation from locked l) \
+              or pg_catalog.has_table_privilege(d.refobjid, 'select') is null)) then '?' \
+              when pg_catalog.octet_length(pg_catalog.concat(p.polqual::text, p.polwithcheck::text)) > 2000000 then pg_catalog.chr(39) \
+              else pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(p.polqual, p.polrelid), \
+              pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) end \
+              from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid where c.relrowsecurity"
         ),
     },
     CatalogQuery { name: "functions_version", sql: concat!("select ", functions_version!()) },
@@ -666,8 +690,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and a.atttypid >= 12000 and a.attrelid >= 16384 and c.relkind in ('r', 'p', 'f', 'v', 'm')",
     },
     CatalogQuery {
-        // Relations with columns of, or made of, a range type that measures its values by somebody's function, which
-        // planning, ANALYZE and indexes call (rangetypes_selfuncs.c, rangetypes_typanalyze.c, rangetypes_gist.c).
+        // Relations with columns, or expressions of indexes or statistics, of a range type that measures its values by somebody's
+        // function, or made of one, or of what is. Planning, ANALYZE and indexes call that (rangetypes_selfuncs.c,
+        // rangetypes_typanalyze.c, rangetypes_gist.c). Which types an expression has, its tree names.
         name: "columns_of_ranges",
         sql: concat!(
             "with recursive ",
@@ -677,7 +702,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               union select p.whole, m.function from measured m join parts p on p.part = m.type) \
               select a.attrelid::text, m.function::text from measured m \
               join pg_catalog.pg_attribute a on a.atttypid = m.type where a.attnum > 0 and not a.attisdropped \
-              and a.attrelid >= 16384"
+              and a.attrelid >= 16384 union select t.relation::text, m.function::text \
+              from (select i.indrelid, i.indexprs::text from pg_catalog.pg_index i where i.indexprs is not null and i.indrelid >= 16384 \
+              union all select e.stxrelid, pg_catalog.to_jsonb(e) ->> 'stxexprs' from pg_catalog.pg_statistic_ext e) t (relation, tree) \
+              cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(t.tree, ' :')) f (field) \
+              join measured m on pg_catalog.split_part(f.field, ' ', 2) = m.type::text \
+              where pg_catalog.split_part(f.field, ' ', 1) like '%typ%' and f.field not like '%typmod %' and exists (select from measured)"
         ),
     },
     CatalogQuery {

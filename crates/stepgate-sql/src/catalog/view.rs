@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::routine::{Body, Gathered};
-use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
+use super::{Catalog, ColumnRef, RelationIndex, RelationKind, pinned};
 use crate::builtin;
 use crate::lexer::{self, Numbers, TokenKind};
 use crate::walk::{self, ViewColumn, ViewColumns};
@@ -85,21 +85,15 @@ impl View {
                             catalog.routines(word).iter().filter(|(of, _)| Some(of.as_str()) == schema);
                         let code: Vec<_> = named.map(|(_, routine)| routine.code.as_ref()).collect();
                         view.runs((!code.is_empty()).then_some(code));
-                    } else if before_paren && !names_cte(&tokens, at) {
-                        view.doubtful |=
-                            !(builtin::may_precede_paren(word) || catalog.is_pure_function(word));
                     }
+                    view.doubtful |= !pinned::names_harmless(&tokens, at, catalog);
                     // A type, of a cast or of a column that a function of FROM returns; what only has its name counts too.
                     let types = catalog.user_types(word).iter();
                     let types = types.map(|it| it.runs.as_ref().and_then(|it| it.code.as_ref()));
                     view.runs(Some(types.collect()));
-                    // A qualified operator, or a relation of the server that is not harmless.
+                    // A qualified operator.
                     view.doubtful |= word == "operator" && before_paren;
-                    view.doubtful |= word == "information_schema";
-                    let of_server = catalog.find("pg_catalog", word).is_some();
-                    view.doubtful |= of_server && !builtin::harmless_relation(word);
-                    has_secrets |= of_server && builtin::has_secrets(word);
-                    has_secrets |= of_server && word == builtin::MISSING_VALUES.0;
+                    has_secrets |= pinned::has_secrets(word, catalog);
                     view.words.insert(word.to_string());
                 }
                 _ => {}
@@ -117,23 +111,6 @@ impl View {
             None => self.doubtful = true,
         }
     }
-}
-
-/// Whether the word there is the name of a CTE with a list of columns, and not a call: `name (a, b) AS (SELECT`.
-fn names_cte(tokens: &[lexer::Token<'_>], at: usize) -> bool {
-    let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
-    let word = |at: usize| kind(at).and_then(TokenKind::word);
-    let mut end = at + 2;
-    while kind(end).is_some_and(|it| it.ident().is_some())
-        && kind(end + 1).is_some_and(|it| it.is_punct(b','))
-    {
-        end += 2;
-    }
-    // A column list after a function's alias names types where the query begins here, and quotes keywords.
-    let opens = kind(end + 1).is_some_and(|it| it.is_punct(b')'))
-        && word(end + 2) == Some("as")
-        && kind(end + 3).is_some_and(|it| it.is_punct(b'('));
-    opens && matches!(word(end + 4), Some("select" | "values" | "with"))
 }
 
 /// What each view reads in the end.
@@ -236,18 +213,15 @@ fn split_one(
     for (on, _) in view.beneath() {
         split_one(on, views, catalog, done, room, depth + 1);
     }
-    if *room == 0 {
-        return;
-    }
-    let Some(columns) = walk::view(&view.definition, catalog).filter(|it| view.is_covered(it, catalog))
-    else {
-        return;
+    let columns = Some(&view.definition).filter(|_| *room > 0).and_then(|it| walk::view(it, catalog));
+    let Some(columns) = columns.filter(|it| view.is_covered(it, catalog)) else {
+        return take_rows(at, view, catalog, room);
     };
     // What one reads besides what it shows, whoever is made from it has, too.
     *room = room.saturating_sub(columns.size());
     let Some(relation) = catalog.relations.get_mut(at) else { return };
     if relation.columns.len() != columns.each.len() {
-        return;
+        return take_rows(at, view, catalog, room);
     }
     for (column, ViewColumn { reads, compared, bare }) in relation.columns.iter_mut().zip(columns.each) {
         column.shows = reads.first().copied().filter(|_| bare && reads.len() == 1);
@@ -258,6 +232,19 @@ fn split_one(
     relation.compared = columns.compared;
     relation.split = true;
     relation.merged = columns.merges && !view.is_barrier;
+}
+
+/// Which rows a view has of which only the whole is told hangs on what those beneath it hang on, materialised ones among them.
+fn take_rows(at: RelationIndex, view: &View, catalog: &mut Catalog, room: &mut usize) {
+    let beneath = view.beneath().into_keys().filter_map(|on| catalog.relation(on));
+    let views = beneath.filter(|it| matches!(it.kind, RelationKind::View | RelationKind::MaterialisedView));
+    let mut reads: BTreeSet<ColumnRef> = views.flat_map(|it| &it.reads).copied().collect();
+    let left = room.checked_sub(reads.len());
+    *room = left.unwrap_or(0);
+    let Some(relation) = catalog.relations.get_mut(at) else { return };
+    relation.doubtful |= left.is_none();
+    reads.extend(&relation.reads);
+    relation.reads = reads.into_iter().collect();
 }
 
 impl View {

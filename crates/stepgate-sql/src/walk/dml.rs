@@ -13,8 +13,9 @@ use stepgate_types::{ColumnName, Kind, RelationName};
 
 use super::Walker;
 use super::compare::SOMEHOW;
-use super::null::is_never_null;
+use super::null::gives_never_null;
 use super::probe::Probes;
+use super::routine::Cause;
 use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;
 use crate::catalog::trigger;
@@ -384,7 +385,8 @@ impl Walker<'_> {
                 let whole = parts.len() == 1 && matches!(target, AssignmentTarget::ColumnName(_));
                 self.given_one(index, at, whole.then_some(value), &mut probes);
                 let alone = (items.len() == 1).then(|| self.catalog.relation(index)).flatten();
-                if !is_never_null(value, alone, self.catalog) {
+                let of = self.relation(Some(index)).and_then(|it| it.columns.get(at)).map(|column| column.of);
+                if !of.is_some_and(|of| gives_never_null(value, of, alone, self.catalog)) {
                     may_be_null.push(at);
                 }
             }
@@ -521,6 +523,16 @@ impl Walker<'_> {
         self.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
         let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
         self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
+        // What it is made of is read, too: by policies, where the owner of that is another, and by plans.
+        let catalog = self.catalog;
+        let beneath = catalog.relation(index).map_or(&[][..], |relation| relation.reads_relations.as_slice());
+        for (at, base) in beneath.iter().filter_map(|at| Some((at, catalog.relation(*at)?))) {
+            if base.doubtful {
+                self.doubt_function("view-or-policy-with-unknown-parts");
+            }
+            self.touch_all(base.policy_reads.iter().copied(), Uses::PREDICATE);
+            self.runs(Cause::Reading(*at), &base.on_read);
+        }
     }
 
     /// What REFRESH stores: what the columns are taken from now. They keep it though a view that they are made of is

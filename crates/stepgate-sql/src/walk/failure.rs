@@ -7,7 +7,7 @@ use super::compare::SOMEHOW;
 use super::probe::{EQUALS, Probes};
 use super::uses::Uses;
 use crate::catalog::trigger::{DELETE, UPDATE};
-use crate::catalog::{Action, ColumnRef, RelationIndex};
+use crate::catalog::{Action, ColumnRef, Referred, RelationIndex};
 
 /// Foreign keys that are followed on and on: no more writes than this are looked at, and what lies beyond is unknown.
 const MAX_WRITES: usize = 1_024;
@@ -88,9 +88,12 @@ impl Walker<'_> {
                 self.fails_by(member, own);
                 self.probes_foreign(member, own, theirs, parent, probes);
             }
+            // What must not be NULL has failed here.
+            let nullable: Vec<usize> =
+                may_be_null.iter().chain(&computed).copied().filter(|at| !is_not_null(at)).collect();
             for key in relation.referred.iter().filter(|key| touches(&key.own)) {
                 self.fails_by(member, &key.own);
-                self.referring(&key.theirs, key.on_update, false, reached);
+                self.referring(key, key.on_update, Some(&nullable), reached);
             }
         }
     }
@@ -126,7 +129,7 @@ impl Walker<'_> {
             for key in keys {
                 // `Key (…)=(…) is still referenced`: the key of the row that would be gone.
                 self.fails_by(member, &key.own);
-                self.referring(&key.theirs, key.on_delete, true, reached);
+                self.referring(key, key.on_delete, None, reached);
             }
         }
     }
@@ -148,8 +151,15 @@ impl Walker<'_> {
         self.touch_all(key.iter().map(|at| (member, *at)), Uses::HIDDEN);
     }
 
-    /// Columns that refer to what is deleted or has another key now.
-    fn referring(&mut self, columns: &[ColumnRef], action: Action, deletes: bool, reached: &mut Reached) {
+    /// Columns that refer to what is deleted, or has another key now, of which these may be NULL.
+    fn referring(
+        &mut self,
+        key: &Referred,
+        action: Action,
+        updated: Option<&[usize]>,
+        reached: &mut Reached,
+    ) {
+        let columns = key.theirs.as_slice();
         // The keys of those rows are looked for.
         self.probes(columns.iter().copied(), &[EQUALS]);
         let Some((table, _)) = columns.first() else { return };
@@ -160,14 +170,19 @@ impl Walker<'_> {
         }
         if action != Action::Refuse {
             self.runs_on_write(*table);
-            self.fires(*table, if action == Action::Cascade && deletes { DELETE } else { UPDATE });
+            self.fires(*table, if action == Action::Cascade && updated.is_none() { DELETE } else { UPDATE });
         }
         let written: Vec<usize> = columns.iter().map(|(_, at)| *at).collect();
-        match action {
-            Action::Refuse => {}
-            Action::Cascade if deletes => self.deleted(*table, reached),
-            Action::Cascade => self.updated(*table, &written, &[], &Probes::default(), reached),
-            Action::Set => self.updated(*table, &written, &written, &Probes::default(), reached),
+        match (action, updated) {
+            (Action::Refuse, _) => {}
+            (Action::Cascade, None) => self.deleted(*table, reached),
+            (Action::Cascade, Some(nullable)) => {
+                // They get what is in the key.
+                let pairs = key.own.iter().zip(&written).filter(|(own, _)| nullable.contains(own));
+                let may_be_null: Vec<usize> = pairs.map(|(_, at)| *at).collect();
+                self.updated(*table, &written, &may_be_null, &Probes::default(), reached);
+            }
+            (Action::Set, _) => self.updated(*table, &written, &written, &Probes::default(), reached),
         }
     }
 }

@@ -515,12 +515,15 @@ impl<'c> Walker<'c> {
             relation.reads.iter().for_each(|column| self.touch_again(*column, Uses::PREDICATE));
             self.merge_compared(relation.compared.iter().map(|(column, pairs)| (column, pairs)));
         }
+        if is_view && !relation.split {
+            self.over("view");
+            // Which rows there are hangs on any of them. What columns of a materialised view show, their lineage tells.
+            let is_filled = relation.kind == RelationKind::MaterialisedView;
+            let uses = if is_filled { Uses::PREDICATE } else { Uses::OUTPUT };
+            // Its definition may compare any of them.
+            self.somehow(|walker| walker.touch_all(relation.reads.iter().copied(), uses));
+        }
         if relation.kind == RelationKind::View {
-            if !relation.split {
-                self.over("view");
-                // Its definition may compare any of them.
-                self.somehow(|walker| walker.touch_all(relation.reads.iter().copied(), Uses::OUTPUT));
-            }
             self.relations.extend(relation.reads_relations.iter().copied());
         } else {
             self.relations.insert(index);

@@ -26,6 +26,11 @@ enum Sort {
     Text,
     Number,
     Time,
+    Truth,
+    Json,
+    Uuid,
+    /// Of another type of the server's own.
+    OfServer,
     Other,
 }
 
@@ -35,11 +40,45 @@ pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>, catalog: &Ca
     Place { alone, catalog }.is_set(value)
 }
 
+/// Whether what a column of that type gets is certainly not NULL.
+pub(super) fn gives_never_null(
+    value: &Expr,
+    to: ColumnType,
+    alone: Option<&Relation>,
+    catalog: &Catalog,
+) -> bool {
+    is_never_null(value, alone, catalog) && stays(value, to, alone, catalog)
+}
+
+/// Whether a value becomes one of that type by nothing but what the server itself has for that: somebody's cast may make nothing
+/// of something. It is of that type, or of one of the same sort, or a literal, which is read as one.
+pub(super) fn stays(value: &Expr, to: ColumnType, alone: Option<&Relation>, catalog: &Catalog) -> bool {
+    let place = Place { alone, catalog };
+    let is_of_it = match value {
+        Expr::Identifier(name) => place.column(&folded(name)).is_some_and(|(_, of)| of.0 == to.0),
+        Expr::Cast { data_type, .. } => place.is_type(data_type, to),
+        _ => false,
+    };
+    place.casts_unasked()
+        || is_of_it
+        || match place.sort(value) {
+            Sort::Quoted => true,
+            Sort::OfServer | Sort::Other => false,
+            sort => sort == sort_of_column(to),
+        }
+}
+
+/// Whether nobody but the server has a say in what becomes of a value of its own where a column of that type gets it.
+pub(super) fn takes_as_server(to: ColumnType, catalog: &Catalog) -> bool {
+    Place { alone: None, catalog }.casts_unasked() || sort_of_column(to) != Sort::Other
+}
+
 /// Whether a column that an INSERT does not name does not fail by being NULL.
 pub(super) fn has_value(column: &Column, catalog: &Catalog) -> bool {
     let default =
         || column.default.as_deref().and_then(|default| read::expression(default, catalog.numbers()));
-    !column.not_null || default().is_some_and(|default| is_never_null(&default, None, catalog))
+    // The server prints no cast that applies by itself.
+    !column.not_null || default().is_some_and(|default| gives_never_null(&default, column.of, None, catalog))
 }
 
 impl Place<'_> {
@@ -49,8 +88,9 @@ impl Place<'_> {
                 matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
             }
             Expr::TypedString(_) | Expr::Interval(_) => true,
-            Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-                self.is_set(inner)
+            Expr::Nested(inner) => self.is_set(inner),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                !self.catalog.is_user_operator("-") && self.is_known(self.sort(inner)) && self.is_set(inner)
             }
             Expr::Identifier(name) => self.column(&folded(name)).is_some_and(|(not_null, _)| not_null),
             Expr::BinaryOp { left, op, right } => {
@@ -59,10 +99,12 @@ impl Place<'_> {
             Expr::Cast { expr, data_type, format: None, kind: _ } => {
                 // What reads it fails rather than make nothing of it (fmgr.c, `InputFunctionCall`).
                 let is_read = is_quoted(expr) && !data_type.to_string().contains('(');
-                let reads = is_literal(expr) || (sort_of(data_type) == Sort::Text && self.is_set(expr));
+                let reads = is_literal(expr) || (self.sort_of(data_type) == Sort::Text && self.is_set(expr));
                 is_read || (reads && self.is_of_server(data_type))
             }
-            Expr::AtTimeZone { timestamp, time_zone } => self.is_set(timestamp) && self.is_set(time_zone),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                [timestamp, time_zone].into_iter().all(|it| self.is_known(self.sort(it)) && self.is_set(it))
+            }
             Expr::Case {
                 operand: _,
                 conditions,
@@ -95,11 +137,11 @@ impl Place<'_> {
         let sorts = [self.sort(left), self.sort(right)];
         of_server
             && match op {
-                BinaryOperator::Plus => !sorts.contains(&Sort::Other),
+                BinaryOperator::Plus => !sorts.contains(&Sort::Other) && !sorts.contains(&Sort::OfServer),
                 BinaryOperator::Minus
                 | BinaryOperator::Multiply
                 | BinaryOperator::Divide
-                | BinaryOperator::StringConcat => true,
+                | BinaryOperator::StringConcat => sorts.into_iter().all(|sort| self.is_known(sort)),
                 _ => false,
             }
     }
@@ -109,23 +151,32 @@ impl Place<'_> {
             Expr::Value(value) => match value.value {
                 Value::Number(..) => Sort::Number,
                 Value::SingleQuotedString(_) => Sort::Quoted,
+                Value::Boolean(_) => Sort::Truth,
                 _ => Sort::Other,
             },
-            Expr::Interval(_) => Sort::Time,
+            Expr::Interval(_) | Expr::AtTimeZone { .. } => Sort::Time,
             Expr::TypedString(TypedString { data_type, .. }) | Expr::Cast { data_type, .. } => {
-                sort_of(data_type)
+                self.sort_of(data_type)
             }
-            Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => self.sort(inner),
+            Expr::Nested(inner) => self.sort(inner),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => match self.sort(inner) {
+                Sort::Quoted => Sort::Number,
+                sort => sort,
+            },
             Expr::Identifier(name) => {
                 self.column(&folded(name)).map_or(Sort::Other, |(_, of)| sort_of_column(of))
             }
             Expr::Trim { .. } => Sort::Text,
+            Expr::Case { conditions, else_result: Some(otherwise), .. } => {
+                let results = conditions.iter().map(|CaseWhen { condition: _, result }| result);
+                self.common(results.chain([otherwise.as_ref()]))
+            }
             Expr::BinaryOp { op: BinaryOperator::StringConcat, left, right } => {
-                let sorts = [self.sort(left), self.sort(right)];
-                if sorts.contains(&Sort::Text) && !sorts.contains(&Sort::Other) {
-                    Sort::Text
-                } else {
-                    Sort::Other
+                match [self.sort(left), self.sort(right)] {
+                    sorts if sorts.contains(&Sort::Other) || sorts.contains(&Sort::OfServer) => Sort::Other,
+                    sorts if sorts.contains(&Sort::Text) => Sort::Text,
+                    [Sort::Json, Sort::Json | Sort::Quoted] | [Sort::Quoted, Sort::Json] => Sort::Json,
+                    _ => Sort::Other,
                 }
             }
             Expr::BinaryOp {
@@ -143,13 +194,36 @@ impl Place<'_> {
                 _ => Sort::Other,
             },
             Expr::Function(function) => match self.function(function) {
-                Some(name) if is_clock(&name) => Sort::Time,
-                Some(name) if OF_TEXT.contains(&name.as_str()) => Sort::Text,
+                Some(name) if is_clock(&name) || name == "timezone" => Sort::Time,
+                Some(name) if OF_TEXT.contains(&name.as_str()) || is_user(&name) => Sort::Text,
                 Some(name) if OF_NUMBERS.contains(&name.as_str()) => Sort::Number,
-                _ => Sort::Other,
+                Some(name) => match name.as_str() {
+                    "nextval" | "random" => Sort::Number,
+                    "current_setting" => Sort::Text,
+                    "gen_random_uuid" => Sort::Uuid,
+                    "coalesce" => self.common(arguments(function).into_iter().flatten()),
+                    _ => Sort::Other,
+                },
+                None => Sort::Other,
             },
             _ => Sort::Other,
         }
+    }
+
+    /// Of what one of several values is.
+    fn common<'v>(self, values: impl Iterator<Item = &'v Expr>) -> Sort {
+        let sorts: Vec<Sort> = values.map(|value| self.sort(value)).collect();
+        let mut typed = sorts.iter().filter(|sort| **sort != Sort::Quoted);
+        match typed.next() {
+            None => Sort::Text,
+            Some(first) if typed.all(|sort| sort == first) => *first,
+            Some(_) => Sort::Other,
+        }
+    }
+
+    /// Whether nothing but the server's own stands between such a value and what takes it as an operand.
+    fn is_known(self, sort: Sort) -> bool {
+        self.casts_unasked() || sort != Sort::Other
     }
 
     fn is_text(self, value: &Expr) -> bool {
@@ -173,14 +247,16 @@ impl Place<'_> {
             return true;
         }
         if MAKES.contains(&name.as_str()) {
-            return arguments(function)
-                .is_some_and(|given| given.into_iter().all(|value| self.is_set(value)));
+            let is_set = |value: &Expr| self.is_known(self.sort(value)) && self.is_set(value);
+            return arguments(function).is_some_and(|given| given.into_iter().all(is_set));
         }
         let Some(given) = arguments(function).filter(|given| !given.is_empty()) else { return false };
         let numbers = |value: &&Expr| matches!(self.sort(value), Sort::Number);
         match name.as_str() {
             // The other form makes nothing of a setting that is not there.
-            "current_setting" => given.len() == 1 && given.iter().all(|value| self.is_set(value)),
+            "current_setting" => {
+                given.len() == 1 && given.iter().all(|it| self.is_text(it) && self.is_set(it))
+            }
             "coalesce" => self.casts_unasked() && given.iter().any(|value| self.is_set(value)),
             name if OF_TEXT.contains(&name) => {
                 given.iter().all(|value| self.is_text(value) && self.is_set(value))
@@ -194,7 +270,32 @@ impl Place<'_> {
 
     /// Whether no function of somebody's own stands between a value and what it becomes where several become one type.
     fn casts_unasked(self) -> bool {
-        self.catalog.user_casts() != UserCasts::Implicit
+        self.catalog.any_casts() != UserCasts::Implicit
+    }
+
+    fn sort_of(self, data_type: &DataType) -> Sort {
+        let Some(name) = type_name(data_type).filter(|name| !self.catalog.is_user_type(name)) else {
+            return Sort::Other;
+        };
+        match name.as_str() {
+            "text" | "varchar" | "character" | "char" => Sort::Text,
+            "int" | "integer" | "int4" | "smallint" | "int2" | "bigint" | "int8" | "numeric" | "decimal"
+            | "real" | "float4" | "float8" | "double" => Sort::Number,
+            "date" | "time" | "timetz" | "timestamp" | "timestamptz" | "interval" => Sort::Time,
+            "bool" | "boolean" => Sort::Truth,
+            "json" | "jsonb" => Sort::Json,
+            "uuid" => Sort::Uuid,
+            name if builtin::builtin_type(name) => Sort::OfServer,
+            _ => Sort::Other,
+        }
+    }
+
+    /// Whether that name can mean no type but this one of somebody's own.
+    fn is_type(self, data_type: &DataType, of: ColumnType) -> bool {
+        let name = type_name(data_type);
+        let name = name.as_deref().and_then(|name| name.rsplit('.').next()).unwrap_or_default();
+        let types = self.catalog.user_types(name);
+        !types.is_empty() && !builtin::builtin_type(name) && types.iter().all(|it| it.oid == of.0)
     }
 
     /// Whether that is a type of the server's own, by a name that nobody else has: what reads a literal as one of these makes
@@ -203,7 +304,7 @@ impl Place<'_> {
         type_name(data_type).is_some_and(|name| {
             builtin::builtin_type(&name)
                 && !self.catalog.is_user_type(&name)
-                && self.catalog.user_casts() == UserCasts::None
+                && self.catalog.any_casts() == UserCasts::None
         })
     }
 }
@@ -258,24 +359,16 @@ fn type_name(data_type: &DataType) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn sort_of(data_type: &DataType) -> Sort {
-    match type_name(data_type).as_deref() {
-        Some("text" | "varchar" | "character" | "char") => Sort::Text,
-        Some(
-            "int" | "integer" | "int4" | "smallint" | "int2" | "bigint" | "int8" | "numeric" | "decimal"
-            | "real" | "float4" | "float8" | "double",
-        ) => Sort::Number,
-        Some("date" | "time" | "timetz" | "timestamp" | "timestamptz" | "interval") => Sort::Time,
-        _ => Sort::Other,
-    }
-}
-
 /// By OIDs of pg_type.dat.
 const fn sort_of_column(of: ColumnType) -> Sort {
     match of.0 {
         25 | 1042 | 1043 => Sort::Text,
         20 | 21 | 23 | 700 | 701 | 1700 => Sort::Number,
         1082 | 1083 | 1114 | 1184 | 1186 | 1266 => Sort::Time,
+        16 => Sort::Truth,
+        114 | 3802 => Sort::Json,
+        2950 => Sort::Uuid,
+        1..12_000 => Sort::OfServer,
         _ => Sort::Other,
     }
 }

@@ -13,7 +13,7 @@ use sqlparser::ast::{
 use stepgate_types::{RelationName, Use};
 
 use super::Walker;
-use super::null::{has_value, is_never_null};
+use super::null::{has_value, is_never_null, stays, takes_as_server};
 use super::probe::Probes;
 use super::scope::folded;
 use super::uses::Uses;
@@ -98,7 +98,9 @@ impl<'c> Walker<'c> {
                 self.touch((on, at), Uses::HIDDEN);
             }
             written.push(at);
-            may_be_null.extend((!never_null).then_some(at));
+            let of = relation.columns.get(at).map(|column| column.of);
+            let is_set = *never_null && of.is_some_and(|of| takes_as_server(of, self.catalog));
+            may_be_null.extend((!is_set).then_some(at));
         }
         if !written.is_empty() {
             self.failures(on, &written, &may_be_null, &Probes::default());
@@ -267,7 +269,8 @@ impl<'c> Walker<'c> {
         let own = self.catalog.relation(row.relation)?;
         for (value, at) in values.into_iter().zip(into) {
             let column = target.columns.get(at)?;
-            let fails = column.not_null && !self.is_set(value, own, row);
+            let is_set = || self.is_set(value, own, row) && self.stays(value, own, column.of);
+            let fails = column.not_null && !is_set();
             // An error of a key shows the key.
             let shows = fails
                 || (keys.contains(&at) && !is_constant(value))
@@ -369,6 +372,23 @@ impl<'c> Walker<'c> {
             Expr::Cast { .. } => into.is_json(),
             _ => false,
         }
+    }
+
+    /// Whether no cast of somebody's own makes a value one of that type.
+    fn stays(&self, value: &Expr, own: &Relation, into: ColumnType) -> bool {
+        let is_of_it = match value {
+            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                [_, column] => {
+                    let column = own.column(&folded(column)).and_then(|at| own.columns.get(at));
+                    column.is_some_and(|column| column.of.0 == into.0)
+                }
+                _ => false,
+            },
+            Expr::Identifier(name) => is_set_variable(&folded(name)) && into.is_text(),
+            Expr::Function(function) => self.makes_json(function) && into.is_json(),
+            _ => false,
+        };
+        is_of_it || stays(value, into, None, self.catalog)
     }
 
     fn makes_json(&self, function: &Function) -> bool {

@@ -188,3 +188,126 @@ fn what_the_server_makes_nothing_of_is_not_held_to_be_something() {
     ];
     check(&cases, &snapshot(&cluster, "shop"));
 }
+
+/// Keys by which NULL comes to a column that must not be, at once and by way of others.
+const NULLED: &str = "
+    create table tiers (code text unique, made text unique generated always as (nullif(code, 'b')) stored);
+    create table clients (id int primary key, tier text not null references tiers (code) on update cascade, secret text);
+    create table grouped (id int primary key, tier text not null references tiers (made) on update cascade, secret text);
+    create table firsts (a text unique);
+    create table seconds (a text unique references firsts (a) on update set null on delete set null);
+    create table thirds (a text not null references seconds (a) on update cascade, secret text);
+    create table wide (a int, b text, unique (a, b));
+    create table of_wide (b text not null, a int, secret text, foreign key (a, b) references wide (a, b) on update cascade);
+    create table strict (a text not null unique);
+    create table of_strict (a text not null references strict (a) on update cascade, secret text);
+    insert into tiers (code) values ('a'); insert into clients values (1, 'a', 'AAA'); insert into grouped values (1, 'a', 'AAA');
+    insert into firsts values ('a'); insert into seconds values ('a'); insert into thirds values ('a', 'AAA');
+    insert into wide values (1, 'a'); insert into of_wide values ('a', 1, 'AAA');
+    insert into strict values ('a'); insert into of_strict values ('a', 'AAA');";
+
+#[test]
+fn a_key_that_becomes_null_fails_where_it_is_taken_on_to() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    cluster.load("shop", NULLED).expect("load the schema");
+    let attacks = [
+        ("update tiers set code = null where code = 'a'", "clients.secret grouped.secret"),
+        ("update tiers set code = 'b' where code = 'a'", "grouped.secret"),
+        ("update firsts set a = 'x' where a = 'a'", "thirds.secret"),
+        ("delete from firsts where a = 'a'", "thirds.secret"),
+        ("update wide set b = null where a = 1", "of_wide.secret"),
+    ];
+    let catalog = snapshot(&cluster, "shop");
+    for (attack, expected) in attacks {
+        assert!(error(&cluster, attack).contains("AAA"), "{attack}");
+        check(&[(attack, expected)], &catalog);
+    }
+    let harmless = [
+        ("update wide set a = null where a = 1", ""),
+        ("update wide set b = 'x' where a = 1", ""),
+        ("update strict set a = 'b' where a = 'a'", ""),
+    ];
+    check(&harmless, &catalog);
+    for (sql, _) in harmless {
+        assert_eq!(error(&cluster, sql), "", "{sql}");
+    }
+}
+
+/// Somebody's casts, which apply by themselves, and by which the server's own functions make nothing of something.
+const CASTS: &str = "
+    create type own as enum ('x', 'y'); create type mood as enum ('a', 'b');
+    create cast (own[] as text) with function array_dims(anyarray) as assignment;
+    create cast (own[] as int) with function array_ndims(anyarray) as assignment;
+    create type other as enum ('x'); create cast (other[] as int) with function array_ndims(anyarray) as implicit;
+    create operator - (rightarg = anyarray, function = array_ndims);
+    create table held (id int primary key, o own[] not null, t text not null, n int not null, b boolean not null,
+      at timestamptz not null, j jsonb not null, u uuid not null, m mood not null, secret text);
+    insert into held values (1, '{}', 't', 1, true, now(), '{}', gen_random_uuid(), 'a', 'AAA');
+    create table defaulted (secret text, t text not null default '{}'::own[]);
+    create function logs() returns trigger language plpgsql as
+      'begin insert into defaulted (secret) values (old.secret); return new; end';
+    create table logged (id int primary key, secret text); insert into logged values (1, 'AAA');
+    create trigger logs after update on logged for each row execute function logs();
+    create table copied (o text not null, secret text);
+    create function copies() returns trigger language plpgsql as
+      'begin insert into copied (o, secret) values (new.o, old.secret); return new; end';
+    create table copying (id int primary key, o own[] not null, secret text); insert into copying values (1, '{x}', 'AAA');
+    create trigger copies after update on copying for each row execute function copies();";
+
+/// The same by functions that somebody wrote.
+const MORE_CASTS: &str = "
+    create table owns (t text, o own);
+    create function nothing(own) returns text language sql as 'select t from owns';
+    create cast (own as text) with function nothing(own) as assignment;
+    create function nothing(timestamptz) returns own language sql as 'select o from owns';
+    create cast (timestamptz as own) with function nothing(timestamptz) as implicit;
+    create table of_own (o own not null, secret text); insert into of_own values ('x', 'AAA');";
+
+#[test]
+fn what_somebodys_cast_makes_nothing_of_is_not_held_to_be_something() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    cluster.load("shop", CASTS).expect("load the schema");
+    let catalog = snapshot(&cluster, "shop");
+    let attacks = [
+        ("update held set t = '{}'::own[] where id = 1", "held.secret"),
+        ("update held set t = o where id = 1", "held.secret"),
+        ("update held set n = o where id = 1", "held.secret"),
+        ("update held set n = 1 - ('{}'::other[]) where id = 1", "held.secret"),
+        ("update held set n = -('{}'::own[]) where id = 1", "held.secret"),
+        ("update held set t = ((o)) where id = 1", "held.secret"),
+    ];
+    for (attack, expected) in attacks {
+        assert!(error(&cluster, attack).contains("AAA"), "{attack}: {}", error(&cluster, attack));
+        check(&[(attack, expected)], &catalog);
+    }
+    let harmless = [
+        (
+            "update held set t = 'x', n = 2, b = true, at = now(), j = '{}'::jsonb, u = gen_random_uuid() where id = 1",
+            "",
+        ),
+        ("update held set m = 'b'::mood, o = '{x}', j = j || '{}', n = n * 2, t = upper(t) where id = 1", ""),
+    ];
+    for (sql, _) in harmless {
+        assert_eq!(error(&cluster, sql), "", "{sql}");
+    }
+    check(&harmless, &catalog);
+    // A default as the server prints it has no cast, nor has what a trigger stores.
+    for (sql, expected) in [
+        ("update logged set id = 2 where id = 1", "logged.secret"),
+        ("update copying set o = '{}' where id = 1", "copying.secret"),
+    ] {
+        assert!(error(&cluster, sql).contains("null value"), "{sql}");
+        let facts = super::facts(sql, &catalog);
+        let is_unknown = facts[0].certainty == stepgate_types::Certainty::Unknown;
+        assert!(is_unknown || super::guarded(&facts[0]).contains(expected), "{sql}");
+    }
+    cluster.load("shop", MORE_CASTS).expect("more casts");
+    let catalog = snapshot(&cluster, "shop");
+    for attack in ["update held set t = 'x'::own where id = 1", "update of_own set o = now()"] {
+        assert!(error(&cluster, attack).contains("AAA"), "{attack}");
+        let facts = super::facts(attack, &catalog);
+        assert!(!super::guarded(&facts[0]).is_empty(), "{attack}");
+    }
+}

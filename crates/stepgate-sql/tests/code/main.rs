@@ -14,6 +14,7 @@ mod generated;
 mod missing;
 mod paths;
 mod planned;
+mod policies;
 mod stores;
 mod triggers;
 mod utilities;

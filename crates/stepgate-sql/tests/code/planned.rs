@@ -48,6 +48,8 @@ const DEFINED: &[(&str, &str)] = &[
     ("alter table indexed alter b type bigint", "people.email"),
     ("create table parted_2 partition of parted default", "people.email"),
     ("refresh materialized view kept_plain", "people.email"),
+    ("refresh materialized view kept_indexed", "people.email"),
+    ("refresh materialized view kept_seen", "people.email"),
     ("create table alike (like checked including all)", ""),
 ];
 
@@ -167,4 +169,95 @@ fn triggers_are_not_run_by_commands_on_all_tables() {
         let [facts] = super::facts(sql, &catalog).try_into().expect("one statement");
         assert_eq!(facts.certainty == stepgate_types::Certainty::Unknown, unknown, "{sql}");
     }
+}
+
+/// Range types of somebody's own that only expressions of indexes and statistics have, in all shapes.
+const RANGES: &str = "
+    create type slow_fields as (a int, r span_slow); create domain slow_domain as span_slow;
+    create function made(a int) returns span immutable language sql as 'select span($1, $1 + 5)';
+    create table z_gist (a int); create index on z_gist using gist ((case when a > 25 then '[1,2]'::span else '[3,7]'::span end));
+    create table z_btree (a int); create index on z_btree ((case when a > 25 then '[1,2]'::span else '[3,7]'::span end));
+    create table z_seen (a int);
+    create statistics z_seen_s on (case when a > 25 then '[1,2]'::span else '[3,7]'::span end) from z_seen;
+    create view z_over as select a, case when a > 25 then '[1,2]'::span else '[3,7]'::span end as r from z_seen;
+    create table z_array (a int); create index on z_array ((array['[1,2]'::span]));
+    create table z_null (a int); create index on z_null using gist ((null::span_slow)) where false;
+    create table z_field (a int); create index on z_field ((row(a, null)::slow_fields));
+    create table z_domain (a int); create statistics z_domain_s on (null::slow_domain), a from z_domain;
+    create table z_many (a int); create statistics z_many_s on (multirange('[1,2]'::span)), a from z_many;
+    create table z_parent (a int); create table z_child () inherits (z_parent);
+    create index on z_child using gist ((case when a > 25 then '[1,2]'::span else '[3,7]'::span end));
+    create table z_floats (a int); create index on z_floats using gist ((case when a > 25 then '[1,2]'::floats else '[3,7]'::floats end));
+    create table z_plain (a int); create index on z_plain using gist ((case when a > 25 then '[1,2]'::int4range else '[3,7]'::int4range end));";
+
+/// Statements, whether the server runs what measures the ranges (which now fails), and what of `email` they read.
+const MEASURED: &[(&str, bool, &str)] = &[
+    ("insert into z_gist select i from generate_series(1, 500) i", true, "people.email"),
+    ("update z_gist set a = a + 1", true, "people.email"),
+    ("explain select a from z_over where r <@ '[0,4]'", true, "people.email"),
+    ("select a from z_over where r <@ '[0,4]'", true, "people.email"),
+    (
+        "select a from z_seen where (case when a > 25 then '[1,2]'::span else '[3,7]'::span end) <@ '[0,4]'",
+        true,
+        "people.email",
+    ),
+    (
+        "select a from z_btree where (case when a > 25 then '[1,2]'::span else '[3,7]'::span end) <@ '[0,4]'",
+        true,
+        "people.email",
+    ),
+    ("insert into z_parent values (1)", false, "people.email"),
+    ("insert into z_child select i from generate_series(1, 500) i", true, "people.email"),
+    ("select a from z_array", false, "people.email"),
+    ("select a from z_many", false, "people.email"),
+    ("select a from z_null", false, "?"),
+    ("select a from z_field", false, "?"),
+    ("select a from z_domain", false, "?"),
+    ("insert into z_floats values (1)", false, ""),
+    ("insert into z_plain values (1)", false, ""),
+    ("select a from z_plain", false, ""),
+];
+
+#[test]
+fn ranges_that_only_stored_expressions_make_are_measured_by_somebodys_function() {
+    let (cluster, _) = database("planned.sql");
+    cluster.load("shop", RANGES).expect("ranges");
+    cluster
+        .load(
+            "shop",
+            "insert into z_gist select i from generate_series(1, 500) i; insert into z_btree select * from z_gist;
+             insert into z_seen select * from z_gist; insert into z_child select * from z_gist; analyze z_gist; analyze z_seen; analyze z_btree; analyze z_child",
+        )
+        .expect("rows");
+    let catalog = snapshot(&cluster, "shop");
+    cluster
+        .load("shop", "create or replace function apart(a int, b int) returns float8 immutable language plpgsql as 'begin raise exception ''measured''; end'")
+        .expect("replaced");
+    for (sql, measures, expected) in MEASURED {
+        let output = cluster.psql_command("shop").args(["-q", "-c", sql]).output().expect("psql");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(error.contains("measured"), *measures, "{sql}: {error}");
+        check(&[(sql, expected)], &catalog);
+    }
+}
+
+/// Statistics may be over functions that are not immutable; ANALYZE runs them, and shows in `pg_stats_ext_exprs` what they made.
+#[test]
+fn statistics_over_functions_of_the_servers_own_are_not_computed_unasked() {
+    let (cluster, _) = database("planned.sql");
+    cluster
+        .load(
+            "shop",
+            "create table told (a int, b timestamptz); insert into told select i, now() from generate_series(1, 50) i;
+             create statistics told_s on (query_to_xml(current_setting('app.q', true), false, false, '')::text), a from told;
+             create table days (a int, b timestamptz); insert into days select * from told;
+             create statistics days_s on (date_trunc('day', b)), a from days;",
+        )
+        .expect("statistics");
+    let script = "set app.q = 'select max(email) from people'; analyze told; analyze days;
+                  select most_common_vals from pg_stats_ext_exprs where tablename = 'told'";
+    let output = cluster.psql_command("shop").args(["-q", "-c", script]).output().expect("psql");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("c@d.test"));
+    let catalog = snapshot(&cluster, "shop");
+    check(&[("analyze told", "?"), ("analyze days", ""), ("select a from days", "")], &catalog);
 }

@@ -25,6 +25,7 @@ create view seen as select a, b from indexed;
 create materialized view kept as select id as a, id as b from people; create index on kept ((a + reads()));
 
 create materialized view kept_plain as select 1 as a; create index on kept_plain ((a + reads()));
+create materialized view kept_indexed as select a from indexed; create materialized view kept_seen as select a from seen;
 create table emptied (a int); create table emptied_too () inherits (emptied);
 create function tells() returns trigger language plpgsql as
     'begin raise notice ''%'', (select max(email) from people); return null; end';
