@@ -48,7 +48,10 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     let text = catalog.encoding_of(session.encoding).text(sql).ok_or("encoding");
     let facts = text.and_then(|text| stack::with_room(sql, || read(&text, context), is_too_deep));
     facts.unwrap_or_else(|code| {
-        vec![Facts { parsing_reads: catalog.checks_literals(), ..Facts::unreadable(code) }]
+        // In whichever encoding and by whichever quotes.
+        let may_have_literals = sql.iter().any(|byte| matches!(byte, b'\'' | b'$'));
+        let parsing_reads = may_have_literals && catalog.checks_literals();
+        vec![Facts { parsing_reads, ..Facts::unreadable(code) }]
     })
 }
 

@@ -379,7 +379,7 @@ fn ddl_behind_the_end_of_a_transaction_that_waits_is_not_sent() {
     let mut psql = world.psql(&dora);
     let reply = psql.run("select pg_sleep(20)\\; commit\\; create table mine.made (a int);").unwrap();
     assert!(reply.sqlstate == "0A000" && reply.text().contains("one by one"), "{}", reply.text());
-    passes(&mut psql, "begin\\; commit\\; create table mine.made (a int);");
+    passes(&mut psql, "begin\\; create table mine.made (a int)\\; commit;");
 }
 
 /// Which others could do in a loop.

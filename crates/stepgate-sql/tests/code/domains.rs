@@ -340,11 +340,15 @@ fn whatever_may_have_a_checked_literal_parsed_says_so() {
         ("declare c cursor for select takes('{x}')", true),
         ("create temp table made as select takes('{x}')", true),
         ("do $$ begin end $$", true),
-        ("select from )", true),
+        ("select from ) 'x'", true),
+        ("select from ) $x$x$x$", true),
         ("do 'begin end'", true),
         ("select id from plain where note = '{x}'", false),
         ("insert into plain values (1, '{x}')", false),
         ("select lower('X')", false),
+        // What cannot be read and has no literal has its syntax error.
+        ("selec", false),
+        ("select from )", false),
         // Values that come with the Bind are checked then.
         ("select takes($1)", false),
         ("select id from array_view where a = $1", false),
