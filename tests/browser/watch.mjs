@@ -30,6 +30,8 @@ await run(async ({ given, open, hear, say }) => {
   await page.evaluate(() => window.told.then(() => window.arrive()));
   await page.getByRole("link", { name: request }).click();
   await page.getByLabel("Code", { exact: true }).waitFor();
+  // What happened before its stream was open, it asks.
+  await page.evaluate(() => window.arrive());
   say({ watching: request });
   await page.getByRole("status").filter({ hasText: "This request has ended: called off." }).waitFor();
   assert.ok(await page.getByLabel("Code", { exact: true }).isDisabled());

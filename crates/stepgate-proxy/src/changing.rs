@@ -189,10 +189,10 @@ impl Changing {
         self.committed
     }
 
-    /// What may still commit, and that it is not committed.
-    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Option<Opened>) {
-        let commits = self.commits.into_values().map(|(commits, _)| commits);
-        (commits.chain(self.commits_more).chain(self.commits_later).collect(), self.opened)
+    /// What may still commit, what may that has been answered, and that it is not committed.
+    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Vec<CommitsDdl>, Option<Opened>) {
+        let commits = self.commits.into_values().map(|(commits, _)| commits).collect();
+        (commits, self.commits_more.into_iter().chain(self.commits_later).collect(), self.opened)
     }
 }
 

@@ -9,6 +9,7 @@ mod act;
 mod calls;
 mod cancel;
 mod end;
+mod fate;
 mod grounds;
 mod hold;
 mod large;

@@ -447,11 +447,11 @@ impl UnderWay {
         self.changing.is_open()
     }
 
-    /// What may still commit DDL, that it is not committed, and what is under way, for whoever sees the server's end of the
+    /// What may still commit DDL, what may that has been answered, that it is not committed, and what is under way, for whoever sees the server's end of the
     /// session out.
-    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Option<Opened>, Vec<Watched>) {
-        let (commits, opened) = self.changing.into_parts();
-        (commits, opened, self.watched.into())
+    pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Vec<CommitsDdl>, Option<Opened>, Vec<Watched>) {
+        let (commits, answered, opened) = self.changing.into_parts();
+        (commits, answered, opened, self.watched.into())
     }
 
     fn own(&mut self, catalog: &Arc<Catalog>) -> Own<Catalog> {

@@ -36,6 +36,12 @@ impl Session {
         last.owed.ends_with_ready() && !self.copy_in && !is_more
     }
 
+    /// Whether a ReadyForQuery is outstanding.
+    #[must_use]
+    pub fn owes_a_ready(&self) -> bool {
+        self.expect.iter().any(|entry| entry.owed.ends_with_ready())
+    }
+
     /// Whether what the server has not answered is of one segment, which may not have ended yet.
     #[must_use]
     pub fn owes_one_segment(&self) -> bool {

@@ -404,3 +404,29 @@ fn what_another_session_stores_ends_nobody_who_renames_what_they_have_just_made(
         passes(&mut psql, "rollback;");
     }
 }
+
+/// Nobody of the clients hears that it has failed, but the gate does.
+#[test]
+fn ddl_that_fails_once_its_client_has_hung_up_ends_no_session_of_others_and_labels_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    for fails in [
+        "create function public.lower(text) returns text language sql as 'select 1::text';",
+        "select pg_sleep(1)\\; create function public.lower(text) returns text language sql as 'select 1::text';",
+        "commit prepared 'nope';",
+    ] {
+        let mut psql = world.psql(&dora);
+        psql.send("select lower(segment), (select count(*) from pg_sleep(4)) from customers where id = 1;")
+            .unwrap();
+        sleep(&world, 1);
+        for _ in 0..2 {
+            let mut other = world.psql(&eve);
+            other.send(fails).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            other.signal("KILL").unwrap();
+        }
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{fails}: {}", reply.text());
+        nothing_is_labelled(&mut psql);
+    }
+}

@@ -67,9 +67,14 @@ impl Author {
         self.is_one_segment.store(is_one_segment, Ordering::SeqCst);
     }
 
+    /// Whether nothing of what it has under way ends its transaction, or commits as it goes.
+    pub(crate) fn keeps_open(&self) -> bool {
+        self.stays.load(Ordering::SeqCst)
+    }
+
     /// Whether nothing is committed of it as long as its transaction goes on.
     fn stays(&self) -> bool {
-        self.is_one_segment.load(Ordering::SeqCst) && self.stays.load(Ordering::SeqCst)
+        self.is_one_segment.load(Ordering::SeqCst) && self.keeps_open()
     }
 
     /// Something that is no error has come to that message, and is not taken yet.

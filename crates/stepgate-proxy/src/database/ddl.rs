@@ -172,6 +172,20 @@ impl CommitsDdl {
         self.database.settles(transaction, number, done);
     }
 
+    /// Its message has done nothing.
+    pub(crate) fn fails(&self) {
+        if let Some(it) = self.database.commits().under_way.get(&self.number) {
+            it.transaction.settles(it.message, Some(0), None);
+        }
+    }
+
+    /// Nothing of its transaction is committed, nor will be.
+    pub(crate) fn nothing_is_committed(&self) {
+        if let Some(it) = self.database.commits().under_way.get(&self.number) {
+            it.transaction.fails();
+        }
+    }
+
     /// It may commit anything, any number of times.
     pub(crate) fn anything(&self) {
         let commits = self.database.commits();

@@ -72,6 +72,11 @@ impl Transaction {
         Arc::make_mut(&mut self.parts()).become_anything();
     }
 
+    /// It has done nothing, whatever it was to do.
+    pub(super) fn fails(&self) {
+        *self.parts() = Arc::default();
+    }
+
     /// Whether something of it hangs on what others make until that message is done.
     pub(super) fn hangs(&self, number: u64) -> bool {
         let parts = self.now();

@@ -10,6 +10,7 @@ use stepgate_wire::Problem;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
+use super::fate::Fate;
 use super::leaving::{Leaving, Left};
 use super::{Calls, Drive, Goodbye, Reason, State};
 use crate::metrics::count;
@@ -132,6 +133,8 @@ impl Drive {
 
     /// Last words, and nothing left open.
     pub(super) async fn finish(mut self: Box<Self>, mut state: State) -> End {
+        // A server's process that ends has transactions of its own (`RemoveTempRelations` of namespace.c).
+        self.author.owes(None, false);
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone" | "server-lost");
         self.withdraw(&mut state, gone).await;
@@ -168,14 +171,15 @@ impl Drive {
         }
         let State { mut client, mut server, under_way, .. } = state;
         let number = under_way.session();
-        let (commits, opened, watched) = under_way.into_parts();
+        let fate = Fate::of(&self.session, &self.author, server.cutter);
+        let (commits, answered, opened, watched) = under_way.into_parts();
         let last_words = async {
             let _ = client.stream.write_all(&client.out).await;
             let _ = client.stream.shutdown().await;
         };
         let (runs, several) = (self.session.is_running(), self.session.runs_several());
         let Self { judge, calls, server_key, .. } = *self;
-        if reason == "server-gone" || (!runs && commits.is_empty()) {
+        if reason == "server-gone" || (!runs && commits.is_empty() && answered.is_empty()) {
             let goodbye = async {
                 if reason == "terminate" {
                     let _ = server.stream.write_all(&server.out).await;
@@ -192,17 +196,23 @@ impl Drive {
             judge,
             key: server_key,
             commits,
+            answered,
             opened,
             watched,
             number,
+            fate,
             several,
             lost,
         };
         // A client that breaks the protocol is found out by PostgreSQL only once what it sent before is done.
-        let runs_on = matches!(reason, "client-gone" | "terminate" | "protocol");
+        let is_in_the_way = reason == "in-the-way";
+        // Whoever waits for its outcome hears it.
+        let runs_on = is_in_the_way || matches!(reason, "client-gone" | "terminate" | "protocol");
         let mut leaving = Leaving::behind(left, runs_on);
         let call_off = async {
-            if !runs_on && !lost {
+            if is_in_the_way {
+                leaving.cancel().await;
+            } else if !runs_on && !lost {
                 // The client's connection closes when the server has been told.
                 leaving.call_off().await;
             }

@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use super::calls::{Call, Calls};
+use super::fate::Fate;
 use crate::catalog::connect_for_catalog_at;
 use crate::database::{CommitsDdl, Database, Opened};
 use crate::judge::Judge;
@@ -70,12 +71,16 @@ pub(super) struct Left {
     pub(super) key: ServerKey,
     /// What runs may commit DDL.
     pub(super) commits: Vec<CommitsDdl>,
+    /// So may what is answered.
+    pub(super) answered: Vec<CommitsDdl>,
     /// What is not committed.
     pub(super) opened: Option<Opened>,
     /// What runs, or may.
     pub(super) watched: Vec<Watched>,
     /// Which of those sessions it is whose DDL is counted.
     pub(super) number: u64,
+    /// What becomes of that.
+    pub(super) fate: Fate,
     /// The server would go on with something else if what runs were cancelled.
     pub(super) several: bool,
     /// The server answers nobody.
@@ -92,9 +97,11 @@ pub(crate) struct Leaving {
     database: Arc<Database>,
     key: ServerKey,
     commits: Vec<CommitsDdl>,
+    answered: Vec<CommitsDdl>,
     opened: Option<Opened>,
     watched: Vec<Watched>,
     number: u64,
+    fate: Fate,
     several: bool,
     lost: bool,
     /// What runs may run on.
@@ -117,7 +124,20 @@ enum Over {
 impl Leaving {
     /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
     pub(super) fn behind(left: Left, runs_on: bool) -> Self {
-        let Left { server, mut unsent, judge, key, commits, opened, watched, number, several, lost } = left;
+        let Left {
+            server,
+            mut unsent,
+            judge,
+            key,
+            commits,
+            answered,
+            opened,
+            watched,
+            number,
+            fate,
+            several,
+            lost,
+        } = left;
         if !runs_on {
             unsent.clear();
         }
@@ -128,14 +148,21 @@ impl Leaving {
             judge,
             key,
             commits,
+            answered,
             opened,
             watched,
             number,
+            fate,
             several,
             lost,
             runs_on,
             since: Instant::now(),
         }
+    }
+
+    /// Has the server end what runs, of which it still says how it ends.
+    pub(super) async fn cancel(&self) {
+        cancel(&self.database, &self.key).await;
     }
 
     /// Has the server end what runs, and nothing sent behind it begin. That it has been told is all that is waited for.
@@ -186,8 +213,9 @@ impl Leaving {
 
     /// The server has closed its end. What it did last, nobody has heard of: somebody may have changed what it did it by.
     fn ends(self) {
-        let Self { judge, database, commits, opened, watched, number, .. } = self;
-        drop((commits, opened));
+        let Self { judge, database, commits, answered, opened, watched, number, fate, .. } = self;
+        fate.befalls(&commits, &answered);
+        drop((commits, answered, opened));
         let ddl = database.ddl();
         if !watched.iter().any(|watched| watched.leaves_something(ddl)) {
             return;
@@ -215,7 +243,7 @@ impl Leaving {
         if let Some(server) = self.server.take() {
             break_off(server);
         }
-        if !self.commits.is_empty() || !self.watched.is_empty() {
+        if !self.commits.is_empty() || !self.answered.is_empty() || !self.watched.is_empty() {
             // The server may be back before it has noticed, and commit what runs.
             let waits = async move {
                 while !self.database.is_closed() && !self.is_gone_within(SILENCE_AGAIN).await {}
@@ -226,7 +254,7 @@ impl Leaving {
     }
 
     async fn run_on(&mut self, calls: &mut Calls) -> Over {
-        let Self { server: Some(server), unsent, database, key, .. } = self else { return Over::Gone };
+        let Self { server: Some(server), unsent, database, key, fate, .. } = self else { return Over::Gone };
         let (mut from, mut to) = tokio::io::split(server);
         let sends = async {
             // If it takes no more, it has closed, or soon does.
@@ -240,7 +268,10 @@ impl Leaving {
             loop {
                 match from.read(&mut unread).await {
                     Ok(0) | Err(_) => return Over::Gone,
-                    Ok(read) => heard = heard.saturating_add(read),
+                    Ok(read) => {
+                        heard = heard.saturating_add(read);
+                        fate.hears(unread.get(..read).unwrap_or_default());
+                    }
                 }
                 if heard > MAX_UNHEARD {
                     return Over::TooMuch;

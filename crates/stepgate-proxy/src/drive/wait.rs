@@ -138,7 +138,8 @@ impl Drive {
     /// Before anything more is sent, others learn whether the server has but one thing to do for this session, and will be heard
     /// as soon as that is done.
     fn tell_author(&self, state: &State) {
-        let is_heard = state.reviewing.is_none() && state.client.out.len() < MAX_QUEUED;
+        let reads = state.reviewing.is_none() && state.client.out.len() < MAX_QUEUED;
+        let is_heard = reads && self.session.wants_server();
         let only = state.under_way.only().filter(|number| is_heard && self.session.owes_only(*number));
         self.author.owes(only, is_heard && self.session.owes_one_segment());
     }

@@ -25,6 +25,9 @@ pub struct CatalogError {
     pub query: &'static str,
 }
 
+/// How deep policies may read what has policies: of what goes deeper, nothing is known.
+const MAX_POLICIES_WITHIN: usize = 16;
+
 impl Catalog {
     /// A snapshot from the answers to [`super::CATALOG_QUERIES`], by query name.
     ///
@@ -371,6 +374,7 @@ impl Loader {
 
     fn policies(&mut self, answers: &Answers<'_>, known: &code::Code<'_>) -> Result<(), CatalogError> {
         let mut runs: HashMap<RelationIndex, Gathered> = HashMap::new();
+        let mut within: BTreeSet<(RelationIndex, RelationIndex)> = BTreeSet::new();
         for row in answers.rows::<5>("policies")? {
             let [oid, on, attnum, function, of] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
@@ -393,6 +397,7 @@ impl Loader {
                     (named, !relation.is_base())
                 }
             };
+            within.extend(read.map(|(on, _)| (at, on)).filter(|(at, on)| at != on));
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.policy_reads.extend(reads);
                 relation.doubtful |= doubtful;
@@ -413,7 +418,38 @@ impl Loader {
                 relation.into_iter().for_each(|relation| relation.doubtful = true);
             }
         }
+        self.policies_within_policies(&within);
         Ok(())
+    }
+
+    /// What a policy reads has policies of its own, which apply to whoever it applies to. `within`: tables, and what their
+    /// policies read.
+    fn policies_within_policies(&mut self, within: &BTreeSet<(RelationIndex, RelationIndex)>) {
+        for _ in 0..MAX_POLICIES_WITHIN {
+            let mut has_changed = false;
+            for (at, on) in within {
+                let Some(of) = self.catalog.relation(*on) else { continue };
+                let (doubtful, reads, runs) = (of.doubtful, of.policy_reads.clone(), of.on_read.clone());
+                let Some(relation) = self.catalog.relations.get_mut(*at) else { continue };
+                let before = (relation.doubtful, relation.policy_reads.len(), relation.on_read.len());
+                relation.doubtful |= doubtful;
+                let known: BTreeSet<ColumnRef> = relation.policy_reads.iter().copied().collect();
+                let more: BTreeSet<ColumnRef> = reads.into_iter().filter(|it| !known.contains(it)).collect();
+                relation.policy_reads.extend(more);
+                Body::merge(&mut relation.on_read, &runs);
+                has_changed |=
+                    before != (relation.doubtful, relation.policy_reads.len(), relation.on_read.len());
+            }
+            if !has_changed {
+                return;
+            }
+        }
+        // Whatever more there is: nobody nests them so.
+        for (at, _) in within {
+            if let Some(relation) = self.catalog.relations.get_mut(*at) {
+                relation.doubtful = true;
+            }
+        }
     }
 
     /// Policies and checks of what a view is made of apply to whoever reads the view.

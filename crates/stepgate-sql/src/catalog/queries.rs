@@ -634,6 +634,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             runs!("k.castfunc"),
             " from pg_catalog.pg_cast k \
               where k.oid >= 16384 and k.castfunc <> 0 \
+              and not exists (select from pg_catalog.pg_proc p where p.oid = k.castfunc \
+              and p.prosrc = 'multirange_constructor1' and p.prolang = 12) \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
               and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
               and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \

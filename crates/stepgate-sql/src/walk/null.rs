@@ -56,16 +56,32 @@ pub(super) fn stays(value: &Expr, to: ColumnType, alone: Option<&Relation>, cata
     let place = Place { alone, catalog };
     let is_of_it = match value {
         Expr::Identifier(name) => place.column(&folded(name)).is_some_and(|(_, of)| of.0 == to.0),
-        Expr::Cast { data_type, .. } => place.is_type(data_type, to),
+        Expr::Cast { data_type, .. } | Expr::TypedString(TypedString { data_type, .. }) => {
+            place.is_type(data_type, to)
+                || (is_time(to) && matches!(type_name(data_type).as_deref(), Some("time" | "timetz")))
+        }
         _ => false,
     };
-    place.casts_unasked()
-        || is_of_it
-        || match place.sort(value) {
-            Sort::Quoted => true,
-            Sort::OfServer | Sort::Other => false,
-            sort => sort == sort_of_column(to),
-        }
+    let sort = place.sort(value);
+    // What is infinite has no time of day (`timestamp_time` and `timestamptz_timetz` of date.c), nor may it have in a domain.
+    let may_be_infinite = (is_time(to) || !is_of_server(to)) && matches!(sort, Sort::Time | Sort::Other);
+    is_of_it
+        || !may_be_infinite
+            && (place.casts_unasked()
+                || match sort {
+                    Sort::Quoted => true,
+                    Sort::OfServer | Sort::Other => false,
+                    sort => sort == sort_of_column(to),
+                })
+}
+
+/// Whether that is a time of day.
+const fn is_time(of: ColumnType) -> bool {
+    matches!(of.0, 1083 | 1266)
+}
+
+const fn is_of_server(of: ColumnType) -> bool {
+    of.0 < 12_000
 }
 
 /// Whether nobody but the server has a say in what becomes of a value of its own where a column of that type gets it.

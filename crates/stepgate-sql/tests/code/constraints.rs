@@ -311,3 +311,43 @@ fn what_somebodys_cast_makes_nothing_of_is_not_held_to_be_something() {
         assert!(!super::guarded(&facts[0]).is_empty(), "{attack}");
     }
 }
+
+/// What is infinite has no time of day: the server itself makes nothing of it.
+const CLOCKS: &str = "
+    create domain hour as time; create type span as range (subtype = time);
+    create table shifts (id int primary key, at time not null, zoned timetz not null, h hour not null,
+      ts timestamp not null, secret text);
+    insert into shifts values (1, '10:00', '10:00+00', '10:00', 'infinity', 'AAA');";
+
+#[test]
+fn the_time_of_day_of_what_is_infinite_is_not_held_to_be_something() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    cluster.load("shop", CLOCKS).expect("load the schema");
+    let catalog = snapshot(&cluster, "shop");
+    for attack in [
+        "update shifts set at = 'infinity'::timestamp where id = 1",
+        "update shifts set at = timestamptz 'infinity' where id = 1",
+        "update shifts set at = ts where id = 1",
+        "update shifts set zoned = 'infinity'::timestamptz where id = 1",
+        "update shifts set h = 'infinity'::timestamp where id = 1",
+        "update shifts set h = ts where id = 1",
+    ] {
+        assert!(error(&cluster, attack).contains("AAA"), "{attack}");
+        check(&[(attack, "shifts.secret")], &catalog);
+    }
+    let harmless = [
+        ("update shifts set at = '11:00' where id = 1", ""),
+        ("update shifts set at = '11:00'::time where id = 1", ""),
+        ("update shifts set at = time '11:00' where id = 1", ""),
+        ("update shifts set h = '11:00' where id = 1", ""),
+        ("update shifts set h = h where id = 1", ""),
+        ("update shifts set ts = now() where id = 1", ""),
+        // A range has a cast of its own, which takes no literal.
+        ("update shifts set ts = '2020-01-01'::timestamp(3) where id = 1", ""),
+    ];
+    check(&harmless, &catalog);
+    for (sql, _) in harmless {
+        assert_eq!(error(&cluster, sql), "", "{sql}");
+    }
+}

@@ -18,6 +18,10 @@ const OF_SERVER: &str = "
     create policy p on inside using (exists (select from people n where set_config('search_path', 'other', false) is not null));
     create table missed (a int, b text);
     create policy p on missed using (exists (select from pg_catalog.pg_attribute where attmissingval is not null));
+    create table reaches (a int, b text);
+    create policy p on reaches using (exists (select from moves n where n.a = reaches.a));
+    create table further (a int, b text);
+    create policy p on further using (a in (select a from reaches));
     create table off (a int, b text);
     create policy p on off using (set_config('search_path', 'other', false) is not null);
     create materialized view of_moves as select b from moves;
@@ -29,11 +33,13 @@ const OF_SERVER: &str = "
       or exists (select from pg_class r where r.relname = b) or a = any (string_to_array(b, ',')::int[]));
     create policy s on mine for insert with check (a operator(pg_catalog.>) 0 and lower(b) is not null);";
 
-const TABLES: [&str; 7] = ["moves", "runs", "keeps", "inside", "missed", "off", "mine"];
+const TABLES: [&str; 9] = ["moves", "runs", "keeps", "inside", "missed", "reaches", "further", "off", "mine"];
 
 /// Statements, what the server shows of what they have done, and which columns called `email` they read; `?` where unknown is
 /// right.
 const CASES: &[(&str, &str, &str)] = &[
+    ("select b from reaches", "other", "?"),
+    ("select b from further", "other", "?"),
     ("select b from moves", "other", "?"),
     ("select b from over_moves", "other", "?"),
     ("select b from over_that", "other", "?"),
