@@ -29,7 +29,7 @@ impl Session {
     /// Whether nothing may be sent before those are answered. COPY data is part of them.
     pub(crate) fn waits_alone(&mut self) -> bool {
         let Some(last) = self.expect.back() else {
-            self.alone = self.status != b'I';
+            self.alone = self.segment_begun || self.status != b'I';
             return false;
         };
         let is_more = matches!(self.inbox.front().map(Piece::tag), Some(b'd' | b'c' | b'f' | b'H' | b'X'));
@@ -42,11 +42,13 @@ impl Session {
         self.expect.iter().any(|entry| entry.owed.ends_with_ready())
     }
 
-    /// Whether what the server has not answered is of one segment, which may not have ended yet.
+    /// Whether what the server has not answered is of one segment, which may not have ended yet; or nothing, in a transaction
+    /// that is open.
     #[must_use]
     pub fn owes_one_segment(&self) -> bool {
         let readies = self.expect.iter().filter(|entry| entry.owed.ends_with_ready()).count();
         let is_last = self.expect.back().is_some_and(|last| last.owed.ends_with_ready());
-        readies == usize::from(is_last) && !self.expect.is_empty()
+        let is_open = self.segment_begun || self.status != b'I';
+        readies == usize::from(is_last) && (is_open || !self.expect.is_empty())
     }
 }

@@ -54,7 +54,7 @@ fn is_active(world: &World, what: &str) {
 }
 
 fn waits_for_lock(world: &World) {
-    is_active(world, "wait_event_type = 'Lock'");
+    is_active(world, "wait_event_type = 'Lock' and application_name = 'psql'");
     // Longer than what the gate takes for a wait.
     std::thread::sleep(Duration::from_millis(150));
 }
