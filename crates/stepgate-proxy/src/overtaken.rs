@@ -343,7 +343,7 @@ impl UnderWay {
         ddl: Ddl,
     ) -> Option<Clash> {
         if hides(facts, text) {
-            return Some(Clash::IsHidden);
+            return Some(Clash::Hides);
         }
         if self.changing.would_clash(database, facts, text, ddl) {
             return Some(Clash::IsUsed);
@@ -496,8 +496,8 @@ pub(crate) enum Clash {
     IsUsed,
     /// It changes what the statement would run, and has not committed that.
     IsChanged,
-    /// It would not know whether what the statement changes is committed.
-    IsHidden,
+    /// Nothing: nobody would know whether what the statement changes is committed.
+    Hides,
 }
 
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their

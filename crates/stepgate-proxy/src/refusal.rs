@@ -392,7 +392,7 @@ pub(crate) fn clash(clash: Clash) -> Problem {
             "It runs somebody's code, or does more than its reply says, by what is there once it gets to it.",
         )
         .with_hint("Send the statement again once that transaction has ended."),
-        Clash::IsHidden => Problem::error(
+        Clash::Hides => Problem::error(
             SqlState::FEATURE_NOT_SUPPORTED,
             "what changes names for others cannot be sent behind the end of a transaction and what that waits for",
         )

@@ -116,7 +116,7 @@ impl Drive {
     }
 
     /// Waits for a moment until more is known of what these numbers say, which may have changed what runs.
-    fn hears_of(&self, looking: Box<Looking>, numbers: BTreeSet<u64>) -> Box<Looking> {
+    fn hears_of(&self, looking: Looking, numbers: BTreeSet<u64>) -> Box<Looking> {
         let (done, looked) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
         let pause = HEARS.max(looking.began.elapsed() / 4).min(LOOK);
@@ -126,7 +126,7 @@ impl Drive {
             let _ = done.send(true);
         };
         tokio::spawn(hears.instrument(self.span.clone()));
-        Box::new(Looking { looked, ..*looking })
+        Box::new(Looking { looked, ..looking })
     }
 
     /// Decides on what has waited for that. `seen`: the catalog could be read.
@@ -162,7 +162,7 @@ impl Drive {
         if seen || !review.needed {
             let unheard = self.unheard(state, &view, &review);
             if !unheard.is_empty() {
-                state.reviewing = Some(self.hears_of(review, unheard));
+                state.reviewing = Some(self.hears_of(*review, unheard));
                 return;
             }
             return self.judge_again(state, seen.then_some(review.ddl), review.until).await;
