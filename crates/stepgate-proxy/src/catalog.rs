@@ -1,6 +1,6 @@
 //! Reading the catalog.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -244,24 +244,30 @@ pub(crate) async fn writable(
 }
 
 /// Those of these server processes that have a transaction: each holds the lock of its virtual id until it has ended, and
-/// what it commits is seen before that (PostgreSQL documentation, `pg_locks`).
+/// what it commits is seen before that (PostgreSQL documentation, `pg_locks`). Whether it has written something, or waits
+/// for a lock: who has committed and LISTENs has another transaction, which does neither, before anything is said of the first
+/// (`ProcessNotifyInterrupt` of async.c), and has it for as long as others like who NOTIFY.
 ///
 /// # Errors
 /// See [`UpstreamError`].
 pub(crate) async fn in_transaction(
     upstream: &mut Upstream,
     pids: &[i32],
-) -> Result<BTreeSet<i32>, UpstreamError> {
+) -> Result<BTreeMap<i32, bool>, UpstreamError> {
     let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
     let sql = format!(
-        "SELECT pid FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'virtualxid' AND granted \
-         AND virtualtransaction OPERATOR(pg_catalog.=) virtualxid \
-         AND pid OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.int4[])",
+        "SELECT pid, pg_catalog.bool_or(NOT granted OR locktype OPERATOR(pg_catalog.=) 'transactionid') \
+         FROM pg_catalog.pg_locks WHERE pid OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.int4[]) \
+         AND (NOT granted OR (mode OPERATOR(pg_catalog.=) 'ExclusiveLock' \
+         AND locktype OPERATOR(pg_catalog.=) ANY (ARRAY['transactionid', 'virtualxid']))) GROUP BY pid",
         pids.join(",")
     );
     let rows = single_statement(upstream, &sql).await?;
-    let pid = |row: Vec<Option<String>>| row.into_iter().next().flatten()?.parse().ok();
-    Ok(rows.into_iter().filter_map(pid).collect())
+    let going = |row: Vec<Option<String>>| {
+        let [pid, writes] = <[_; 2]>::try_from(row).ok()?;
+        Some((pid?.parse().ok()?, writes.as_deref() == Some("t")))
+    };
+    Ok(rows.into_iter().filter_map(going).collect())
 }
 
 /// What changes when tables have grown or shrunk much.

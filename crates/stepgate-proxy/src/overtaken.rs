@@ -83,6 +83,9 @@ impl Watched {
             ([only], Some(prepared)) => {
                 facts(prepared).iter().map(|prepared| only.executed(prepared)).collect()
             }
+            ([then], None) => {
+                facts(&self.pending.text()).into_iter().map(|now| of_the_same_cursor(now, then)).collect()
+            }
             _ => facts(&self.pending.text()).into(),
         }
     }
@@ -498,6 +501,12 @@ pub(crate) enum Clash {
     IsChanged,
     /// Nothing: nobody would know whether what the statement changes is committed.
     Hides,
+}
+
+/// Which cursor WHERE CURRENT OF meant was known when the statement was judged, and its text alone does not tell.
+fn of_the_same_cursor(now: Facts, then: &Facts) -> Facts {
+    let is_of_row = matches!(now.kind, Kind::Update | Kind::Delete) && now.effect.refers.is_some();
+    if is_of_row && then.certainty == Certainty::Exact { now.fetched(&then.effect) } else { now }
 }
 
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their

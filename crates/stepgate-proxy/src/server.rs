@@ -406,6 +406,7 @@ async fn prepare(
         settings: client.opening.settings.clone(),
         secret: random(gate)?,
     });
+    session.shares(place.room.clone());
     if let Some(keys) = &tracked {
         session.track(Arc::clone(keys));
     }

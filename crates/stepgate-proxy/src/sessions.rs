@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+use stepgate_session::Room;
 use stepgate_types::{PersonName, SessionId};
 use tokio::sync::Notify;
 
@@ -49,6 +50,8 @@ struct Entry {
 pub(crate) struct Place {
     sessions: Sessions,
     person: PersonName,
+    /// For what is known of the statements of all their sessions.
+    pub(crate) room: Room,
 }
 
 impl Drop for Place {
@@ -56,8 +59,8 @@ impl Drop for Place {
         let mut places = self.sessions.places();
         places.all = places.all.saturating_sub(1);
         if let Some(taken) = places.each.get_mut(&self.person) {
-            *taken = taken.saturating_sub(1);
-            if *taken == 0 {
+            taken.places = taken.places.saturating_sub(1);
+            if taken.places == 0 {
                 places.each.remove(&self.person);
             }
         }
@@ -78,7 +81,14 @@ struct Shared {
 #[derive(Default)]
 struct Places {
     all: usize,
-    each: HashMap<PersonName, usize>,
+    each: HashMap<PersonName, Taken>,
+}
+
+/// What the sessions of a person have.
+#[derive(Default)]
+struct Taken {
+    places: usize,
+    room: Room,
 }
 
 /// Why there is no room for one more session.
@@ -124,7 +134,7 @@ impl Sessions {
     /// Room for one more session of that person.
     pub(crate) fn place(&self, person: &PersonName, limits: &Limits) -> Result<Place, Full> {
         let mut places = self.places();
-        let taken = places.each.get(person).copied().unwrap_or(0);
+        let taken = places.each.get(person).map_or(0, |taken| taken.places);
         if places.all >= limits.sessions {
             return Err(Full::All);
         }
@@ -132,8 +142,9 @@ impl Sessions {
             return Err(Full::Person);
         }
         places.all = places.all.saturating_add(1);
-        places.each.insert(person.clone(), taken.saturating_add(1));
-        Ok(Place { sessions: self.clone(), person: person.clone() })
+        let own = places.each.entry(person.clone()).or_default();
+        own.places = taken.saturating_add(1);
+        Ok(Place { sessions: self.clone(), person: person.clone(), room: own.room.clone() })
     }
 
     /// How many there are.

@@ -31,6 +31,11 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// What is remembered, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.bytes = 0;

@@ -95,6 +95,9 @@ impl Session {
     pub(crate) fn take_effect(&mut self, number: u64, facts: &Arc<[Facts]>) {
         self.will_make(number, facts);
         self.sends_alone(facts);
+        // What is not understood was asked about with what comes in the same message.
+        self.listens |= self.ran_code || facts.iter().any(|facts| facts.effect.listens);
+        self.ran_code |= facts.iter().any(|facts| is_wild(facts) || facts.runs_code());
         for facts in facts.iter() {
             let wild = is_wild(facts);
             self.rewritten.by(facts);
@@ -429,6 +432,7 @@ impl Session {
         }
         let facts = self.read(sql, &self.state);
         self.cache.insert(sql, &facts);
+        self.keeps_to_its_room();
         facts
     }
 
@@ -475,7 +479,7 @@ pub enum GoesOn {
 
 /// Whether it is one query that runs no code but the server's own.
 fn is_settled_query(facts: &[Facts]) -> bool {
-    matches!(facts, [only] if only.kind == Kind::Select && only.read_only && only.is_settled())
+    matches!(facts, [only] if only.kind == Kind::Select && only.is_settled_once_open())
 }
 
 /// Whether a statement shows more by what is known now than by what it was let through for.

@@ -155,7 +155,7 @@ pub(crate) struct Declared {
 impl Declared {
     /// Whether nothing that happens meanwhile changes what its rows are made of.
     pub(crate) fn is_settled(&self) -> bool {
-        self.facts.iter().all(Facts::is_settled)
+        self.facts.iter().all(Facts::is_settled_once_open)
     }
 }
 

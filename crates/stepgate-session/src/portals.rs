@@ -96,6 +96,11 @@ impl Portals {
         }
     }
 
+    /// What is known of the named ones, in bytes, at most.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn clear(&mut self) {
         self.unnamed = None;
         self.named.clear();

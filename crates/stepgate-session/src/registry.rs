@@ -116,6 +116,8 @@ pub(crate) struct Registry {
     portals: Portals,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
     sql: BTreeMap<String, Made>,
+    /// What is known of that, at most: what is gone is counted until more is made.
+    sql_bytes: usize,
 }
 
 impl Registry {
@@ -148,6 +150,22 @@ impl Registry {
         }
         if self.order.len() > 2 * MAX_STATEMENTS {
             self.keep_last_places();
+        }
+    }
+
+    /// What is known of all of them but the unnamed portal, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.saturating_add(self.sql_bytes).saturating_add(self.portals.bytes())
+    }
+
+    /// Forgets portals, what SQL made, and then the oldest statements, until so many bytes are left, or the newest alone.
+    pub(crate) fn forget_beyond(&mut self, bytes: usize) {
+        self.portals.clear();
+        self.sql.clear();
+        self.sql_bytes = 0;
+        while self.bytes > bytes && self.order.len() > 1 {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.forget_statement(&oldest);
         }
     }
 
@@ -337,9 +355,11 @@ impl Registry {
         if !is_certain(name.as_bytes()) {
             return;
         }
-        let bytes = self.sql.values().map(Made::bytes).fold(made.bytes(), usize::saturating_add);
-        if self.sql.len() >= MAX_SQL_NAMES || bytes > MAX_STATEMENT_BYTES {
+        let own = made.bytes();
+        self.sql_bytes = self.sql.values().map(Made::bytes).fold(own, usize::saturating_add);
+        if self.sql.len() >= MAX_SQL_NAMES || self.sql_bytes > MAX_STATEMENT_BYTES {
             self.sql.clear();
+            self.sql_bytes = own;
         }
         self.sql.insert(name.to_owned(), made);
     }

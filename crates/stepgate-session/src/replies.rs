@@ -175,6 +175,7 @@ impl Session {
             Some(Owed::Close { portal: false, name }) => self.registry.forget_statement(&name),
             _ => {}
         }
+        self.keeps_to_its_room();
     }
 
     /// The reply at the head is complete.
@@ -203,6 +204,7 @@ impl Session {
             self.leave_traces(traces);
             if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
                 self.registry.made_by_sql(name, made.clone());
+                self.keeps_to_its_room();
             }
             if sqlstate.is_none() {
                 traces.closes.iter().for_each(|closes| self.registry.closed(closes));

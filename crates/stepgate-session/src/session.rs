@@ -22,6 +22,7 @@ use crate::own_names::OwnNames;
 use crate::park::Park;
 use crate::probe::Answer;
 use crate::registry::Registry;
+use crate::room::Share;
 use crate::settings::Doubt;
 use crate::subject::{Pending, Subject, TransactionSoFar};
 use crate::subjects::{Rewritten, Subjects};
@@ -258,6 +259,9 @@ pub struct Session {
     pub(crate) withheld: Option<Withheld>,
     /// Something that changes names for others is under way, or its transaction open.
     pub(crate) alone: bool,
+    /// It may LISTEN; and code of somebody's own, which may have it listen, was sent.
+    pub(crate) listens: bool,
+    pub(crate) ran_code: bool,
     pub(crate) limits: Limits,
     pub(crate) subjects: Subjects,
     pub(crate) rewritten: Rewritten,
@@ -266,6 +270,7 @@ pub struct Session {
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
+    pub(crate) share: Share,
     pub(crate) application_name: String,
     pub(crate) names: OwnNames,
     pub(crate) at_leisure: fn(usize, &mut (dyn FnMut() + Send)),
@@ -294,6 +299,8 @@ impl Session {
             segment: 0,
             segment_begun: false,
             alone: false,
+            listens: false,
+            ran_code: false,
             segment_prepares: true,
             amid: false,
             synced_within: false,
@@ -340,6 +347,7 @@ impl Session {
             rules: 0,
             catalogs: 0,
             cache: Cache::default(),
+            share: Share::default(),
             application_name: String::new(),
             names: OwnNames::new(setup.secret),
             at_leisure: |_, read| read(),
@@ -487,6 +495,18 @@ impl Session {
     pub fn is_open(&self, number: u64) -> bool {
         let owed = |entry: &Entry| entry.owed.number() == Some(number);
         self.park.has(number) || self.expect.iter().any(owed) || self.registry.has_portal_of(number)
+    }
+
+    /// How many statements of the message that the server is at it has completed, as far as it is heard.
+    #[must_use]
+    pub const fn completed(&self) -> usize {
+        self.tally.completed
+    }
+
+    /// Whether the session may LISTEN: it has said so, or has run what may have.
+    #[must_use]
+    pub const fn may_listen(&self) -> bool {
+        self.listens
     }
 
     /// Whether all that the server has not answered is that statement, closed by its Sync if it needs one: nothing that was sent

@@ -2,6 +2,8 @@
 
 mod support;
 
+use stepgate_session::Room;
+use stepgate_types::Certainty;
 use support::{
     Stage, bind, catalog_with, close_statement, complete, error, execute, find, frame, nonce, parse, permit,
     query, ready, sync, tags, ticket,
@@ -350,10 +352,10 @@ fn a_name_that_the_gate_did_not_see_being_made_is_opaque() {
     stage.client(&[bind("", "made_by_sql"), execute(""), sync()]);
     let pending = stage.decision();
     assert!(pending.sql.is_empty());
-    assert_eq!(pending.facts[0].certainty, stepgate_types::Certainty::Unknown);
+    assert_eq!(pending.facts[0].certainty, Certainty::Unknown);
     let mut stage = Stage::new();
     stage.client(&[execute("cursor_of_sql"), sync()]);
-    assert_eq!(stage.decision().facts[0].certainty, stepgate_types::Certainty::Unknown);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }
 
 #[test]
@@ -485,4 +487,36 @@ fn what_is_known_of_statements_under_way_does_not_pile_up() {
         (under_way, done) = (under_way - 1, done + 1);
     }
     assert!((100..600).contains(&most), "{most}");
+}
+
+/// Who opens session after session to prepare much in each has one budget for all of them, and what falls out of it is asked
+/// about.
+#[test]
+fn what_many_sessions_of_one_person_know_has_one_budget() {
+    const EACH: usize = 60;
+    let names: Vec<String> = (0..50).map(|number| format!("t{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let from: Vec<String> = names.iter().map(|name| format!("app.{name}")).collect();
+    let room = Room::of(2 << 20);
+    let mut sessions = [(); 2].map(|()| Stage::new());
+    for stage in &mut sessions {
+        stage.session.shares(room.clone());
+        stage.session.set_catalog(catalog_with(&[], &names));
+        for number in 0..EACH {
+            let wide = format!("select {number}, * from {}", from.join(", "));
+            stage.client(&[parse(&format!("s{number}"), &wide), sync()]);
+            stage.server(&[frame(b'1', b""), ready(b'I')]);
+        }
+    }
+    let [mut one, mut other] = sessions;
+    let is_known = |stage: &mut Stage, number: usize| {
+        stage.client(&[bind("", &format!("s{number}")), execute(""), sync()]);
+        let pending = stage.decision();
+        stage.pass(permit(pending.number));
+        stage.server(&[frame(b'2', b""), complete(), ready(b'I')]);
+        pending.facts.iter().all(|facts| facts.certainty != Certainty::Unknown)
+    };
+    assert!(is_known(&mut one, 0) && is_known(&mut one, EACH - 1));
+    // What was prepared last is known in any case.
+    assert!(is_known(&mut other, EACH - 1) && !is_known(&mut other, 0));
 }

@@ -35,6 +35,9 @@ pub struct Effect {
     /// The prepared statements or cursors that are gone once it has run (DEALLOCATE, CLOSE, DISCARD).
     #[serde(skip)]
     pub closes: Closes,
+    /// It is a LISTEN: the server does something of its own in this session for whoever sends a NOTIFY.
+    #[serde(skip)]
+    pub listens: bool,
     /// It sets `client_encoding`.
     #[serde(skip)]
     pub encoding: Option<ClientEncoding>,

@@ -307,6 +307,13 @@ impl Facts {
             && self.functions.iter().all(|function| function.starts_with("pg_catalog."))
     }
 
+    /// Whether the rows of a cursor with it are made of what was there when it was opened. Of rows that are locked as they are
+    /// fetched, the newest version counts (PostgreSQL documentation, "SELECT", "The Locking Clause").
+    #[must_use]
+    pub fn is_settled_once_open(&self) -> bool {
+        self.read_only && self.is_settled()
+    }
+
     /// Whether what it gives hangs on what was set or done in its session alone.
     #[must_use]
     pub fn is_of_session(&self) -> bool {

@@ -4,6 +4,10 @@
 
 mod support;
 
+use std::time::Duration;
+
+use support::frames::{frame, next, parse, query, send, sync, until_tag};
+use support::raw::{config, runtime, session};
 use support::{SOON, World, approved, held, passes, waits};
 
 #[test]
@@ -213,4 +217,91 @@ fn what_is_not_understood_and_stores_is_for_others_to_approve_in_whatever_form_i
         approved(&world, &mut psql, &mut olga, &sql);
     }
     assert_eq!(world.cluster.psql("shop", "select count(*) from lab.kept").unwrap().trim(), "9");
+}
+
+/// Queries that lock rows as they are fetched, of a table of that name: of each the newest version is shown.
+const LOCKING: [&str; 3] = [
+    "select id, x from notes for update",
+    "select id, y from (select id, x as y from notes for share offset 0) s",
+    "select id, x from locking_notes",
+];
+
+/// One table, with a view that locks its rows, for each of them.
+fn world_with_notes() -> World {
+    let world = World::waiting();
+    for at in 0..LOCKING.len() {
+        let made = "create table notes (id int, x text); insert into notes select g, 'a' from generate_series(1, 5) g; \
+             create view locking_notes as select id, x from notes for update; grant all on notes, locking_notes to public";
+        world.cluster.load("shop", &made.replace("notes", &format!("notes{at}"))).unwrap();
+    }
+    world
+}
+
+/// Stores what is labelled in all of them.
+fn store(world: &World) {
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let stores = |at| format!("update notes{at} set x = (select ssn from customers limit 1) where id > 1");
+    let stores: Vec<_> = (0..LOCKING.len()).map(stores).collect();
+    approved(world, &mut world.psql(&dana), &mut olga, &format!("{};", stores.join("\\;")));
+}
+
+#[test]
+fn a_cursor_that_locks_rows_does_not_show_what_another_session_has_stored_in_them_since() {
+    let world = world_with_notes();
+    let eve = world.person("eve", "analysts");
+    let mut sessions = Vec::new();
+    for (at, locking) in LOCKING.iter().enumerate() {
+        let mut psql = world.psql(&eve);
+        passes(&mut psql, "begin;");
+        passes(
+            &mut psql,
+            &format!("declare c cursor for {};", locking.replace("notes", &format!("notes{at}"))),
+        );
+        passes(&mut psql, "fetch c;");
+        sessions.push(psql);
+    }
+    store(&world);
+    for psql in &mut sessions {
+        waits(&world, psql, &eve, "fetch c;");
+    }
+}
+
+#[test]
+fn a_portal_that_locks_rows_does_not_show_what_another_session_has_stored_in_them_since() {
+    let (world, runtime) = (world_with_notes(), runtime());
+    let eve = world.person("eve", "analysts");
+    let one_row = [frame(b'E', b"p\0\0\0\0\x01"), sync()].concat();
+    let mut sessions = Vec::new();
+    for (at, locking) in LOCKING.iter().enumerate() {
+        let mut upstream = runtime.block_on(session(&config(&world, &eve))).unwrap();
+        let locking = parse(&locking.replace("notes", &format!("notes{at}")));
+        let bind = frame(b'B', b"p\0\0\0\0\0\0\0\0");
+        send(&runtime, &mut upstream, &[query("begin"), locking, bind, one_row.clone()].concat());
+        until_tag(&runtime, &mut upstream, b'Z');
+        let tags: Vec<u8> = until_tag(&runtime, &mut upstream, b'Z').iter().map(|(tag, _)| *tag).collect();
+        assert_eq!(tags, b"12DsZ");
+        sessions.push(upstream);
+    }
+    store(&world);
+    for upstream in &mut sessions {
+        send(&runtime, upstream, &one_row);
+        let (tag, said) = next(&runtime, upstream, Duration::from_secs(5)).unwrap();
+        let said = String::from_utf8_lossy(&said);
+        assert!(matches!(tag, b'N' | b'E') && said.contains("stepgate: "), "{said}");
+    }
+}
+
+#[test]
+fn a_row_of_a_cursor_may_be_given_what_is_labelled() {
+    let world = World::waiting();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "create temp table t (x text); insert into t values ('a'), ('b');");
+    passes(&mut psql, "begin;");
+    passes(&mut psql, "declare c cursor for select x from t;");
+    passes(&mut psql, "fetch c;");
+    let stores = "update t set x = (select ssn from customers limit 1) where current of c;";
+    approved(&world, &mut psql, &mut olga, stores);
+    passes(&mut psql, "commit;");
+    waits(&world, &mut psql, &dana, "select x from t;");
 }

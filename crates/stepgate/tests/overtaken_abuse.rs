@@ -7,6 +7,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use stepgate_testkit::{Person, Psql};
+use support::frames::{execute, parse, query, send, sync};
+use support::raw::{config, runtime, session};
 use support::{EVERYTHING, SOON, World, passes, waits};
 
 /// `mine` is the analysts' own, `locked` nobody's of them. What is called is somebody's code, and passes.
@@ -104,6 +106,84 @@ fn a_table_renamed_as_an_index_and_back_under_a_waiting_statement_shows_nothing(
         passes(&mut other, "commit;");
         passes(&mut other, back);
         is_cut_off(&mut psql);
+    }
+}
+
+/// A session that has committed and LISTENs has a transaction of its own, for as long as others NOTIFY.
+#[test]
+fn a_session_that_listens_has_committed_though_it_has_a_transaction() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let mut sessions = [(); 3].map(|()| world.psql(&eve));
+    let [renames, makes, locks] = &mut sessions;
+    let mut psql = world.psql(&dora);
+    passes(&mut psql, "set search_path = mine, public;");
+    passes(&mut psql, "select ssn from customers;");
+    for from in (0..9_000).step_by(500) {
+        let listens: Vec<_> = (from..from + 500).map(|channel| format!("listen c{channel}")).collect();
+        passes(renames, &format!("{};", listens.join("\\;")));
+    }
+    passes(locks, "begin;");
+    passes(locks, "lock table mine.customers in access exclusive mode;");
+    renames.send("alter table mine.customers rename to away;").unwrap();
+    is_active(&world, "wait_event_type = 'Lock' and query like 'alter%'");
+    psql.send("select ssn || '' from customers limit 5;").unwrap();
+    is_active(&world, "wait_event_type = 'Lock' and query like 'select ssn%'");
+    std::thread::sleep(Duration::from_millis(150));
+    let flood = "select count(pg_notify('z', n::text)) from generate_series(1, 40000) n";
+    world.cluster.psql("shop", flood).unwrap();
+    passes(locks, "commit;");
+    let renamed = "select count(*) from pg_class where relname = 'away'";
+    stepgate_testkit::until_some("the commit", SOON, || {
+        (world.cluster.psql("shop", renamed).unwrap() == "1").then_some(())
+    })
+    .unwrap();
+    makes.send("create table mine.customers (id int, ssn text);").unwrap();
+    is_cut_off(&mut psql);
+}
+
+/// A message of three: what its first has done, its second commits, and its third fails. Its client has gone, or stays.
+#[test]
+fn what_a_message_has_committed_counts_though_it_fails_later() {
+    let world = world();
+    let made = "create table mine.first (a int); create table mine.last (a int); create table mine.kept (a int); \
+         insert into mine.first values (1); insert into mine.last values (1); \
+         alter table mine.first owner to stepgate_analyst; alter table mine.last owner to stepgate_analyst; \
+         alter table mine.kept owner to stepgate_analyst";
+    world.cluster.load("shop", made).unwrap();
+    let (dora, eve) = two(&world);
+    let reads = "select ssn || '' from mine.first, customers, mine.last limit 5;";
+    for hangs_up in [false, true] {
+        let mut sessions = [(); 6].map(|()| world.psql(&eve));
+        let [renames, makes, first, last, kept, back] = &mut sessions;
+        let mut psql = world.psql(&dora);
+        passes(&mut psql, "set search_path = mine, public;");
+        passes(&mut psql, reads);
+        for (locks, table) in [(&mut *first, "first"), (&mut *last, "last"), (&mut *kept, "kept")] {
+            passes(locks, "begin;");
+            passes(locks, &format!("lock table mine.{table} in access exclusive mode;"));
+        }
+        psql.send(reads).unwrap();
+        waits_for_lock(&world);
+        // What is not there brings a NOTICE, which brings what came before it.
+        renames
+            .send("alter table mine.customers rename to away\\; commit\\; drop table if exists mine.nothing, mine.kept, orders;")
+            .unwrap();
+        is_active(&world, "wait_event_type = 'Lock' and query like 'alter%'");
+        std::thread::sleep(Duration::from_millis(300));
+        if hangs_up {
+            renames.signal("KILL").unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        passes(first, "commit;");
+        std::thread::sleep(Duration::from_millis(50));
+        passes(kept, "commit;");
+        std::thread::sleep(Duration::from_millis(100));
+        passes(makes, "create table mine.customers (id int, ssn text);");
+        passes(last, "commit;");
+        is_cut_off(&mut psql);
+        passes(back, "drop table mine.customers;");
+        passes(back, "alter table mine.away rename to customers;");
     }
 }
 
@@ -427,6 +507,32 @@ fn ddl_that_fails_once_its_client_has_hung_up_ends_no_session_of_others_and_labe
         }
         let reply = psql.finish(SOON).unwrap();
         assert!(reply.is_ok(), "{fails}: {}", reply.text());
+        nothing_is_labelled(&mut psql);
+    }
+}
+
+/// Nor if the server says so much before it that nobody reads it to its end.
+#[test]
+fn ddl_that_fails_behind_what_nobody_reads_ends_no_session_of_others_and_labels_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let much = "select repeat('x', 1000) from generate_series(1, 30000)";
+    let ddl = "create function public.lower(text) returns text language sql as 'select 1::text'";
+    let runtime = runtime();
+    let in_one_message = query(&format!("{much}; {ddl}"));
+    let in_one_segment = [parse(much), execute(), parse(ddl), execute(), sync()].concat();
+    let mut psql = world.psql(&dora);
+    for sent in [in_one_message, in_one_segment] {
+        psql.send("select lower(segment), (select count(*) from pg_sleep(4)) from customers where id = 1;")
+            .unwrap();
+        sleep(&world, 1);
+        let mut others: Vec<_> =
+            (0..3).map(|_| runtime.block_on(session(&config(&world, &eve))).unwrap()).collect();
+        others.iter_mut().for_each(|other| send(&runtime, other, &sent));
+        std::thread::sleep(Duration::from_millis(500));
+        drop(others);
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{}", reply.text());
         nothing_is_labelled(&mut psql);
     }
 }

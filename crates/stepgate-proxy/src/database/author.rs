@@ -4,7 +4,7 @@
 //! whether its transaction goes on. What waits behind something else of its own session may keep others waiting for as long as
 //! its author likes, who needs no rights for it: that session is ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,8 +16,11 @@ use super::Database;
 use super::ddl::{Changed, UnderWay};
 use crate::catalog::in_transaction;
 
-/// How long what is not all that its server has to do may be in the way of others.
+/// How long after it was sent what is not all that its server has to do may be in the way of others.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// The same for whatever has neither written anything nor waits, of a session that may LISTEN: that may be committed.
+const GRACE_OF_LISTENERS: Duration = Duration::from_millis(250);
 
 /// How long in all it is waited for that something is known of it: then it counts as committed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,6 +39,7 @@ pub(crate) struct Author {
     /// What it has of this session is of one transaction, and nothing of it ends that or commits as it goes.
     is_one_segment: AtomicBool,
     stays: AtomicBool,
+    listens: AtomicBool,
     /// The message to which something that is no error has come, which nobody has taken yet; 0: none.
     answered: AtomicU64,
     in_the_way: AtomicBool,
@@ -49,6 +53,7 @@ impl Author {
             only: AtomicU64::new(0),
             is_one_segment: AtomicBool::new(false),
             stays: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
             answered: AtomicU64::new(0),
             in_the_way: AtomicBool::new(false),
         }
@@ -61,8 +66,10 @@ impl Author {
         self.stays.store(before && stays, Ordering::SeqCst);
     }
 
-    /// Before anything more is sent to the server: whether that is all it has to answer.
-    pub(crate) fn owes(&self, only: Option<u64>, is_one_segment: bool) {
+    /// Before anything more is sent to the server: whether that is all it has to answer. `listens`: the server may have
+    /// something to do besides, for who NOTIFY.
+    pub(crate) fn owes(&self, only: Option<u64>, is_one_segment: bool, listens: bool) {
+        self.listens.store(listens, Ordering::SeqCst);
         self.only.store(only.unwrap_or_default(), Ordering::SeqCst);
         self.is_one_segment.store(is_one_segment, Ordering::SeqCst);
     }
@@ -75,6 +82,10 @@ impl Author {
     /// Whether nothing is committed of it as long as its transaction goes on.
     fn stays(&self) -> bool {
         self.is_one_segment.load(Ordering::SeqCst) && self.keeps_open()
+    }
+
+    fn listens(&self) -> bool {
+        self.listens.load(Ordering::SeqCst)
     }
 
     /// Something that is no error has come to that message, and is not taken yet.
@@ -141,7 +152,7 @@ impl Database {
             // Nothing was sent behind it until now: the transaction is that in which it is done.
             if let Some(it) = commits.under_way.get_mut(number)
                 && it.author.stays()
-                && going.contains(&it.author.pid)
+                && going.get(&it.author.pid).is_some_and(|writes| *writes || !it.author.listens())
             {
                 it.uncommitted = moment;
             }
@@ -153,14 +164,16 @@ impl Database {
     /// Ends the sessions of those that have been in the way for long, and that their servers need not have begun.
     pub(super) fn urges(&self, in_the_way: impl Fn(u64, &UnderWay) -> bool) {
         for (number, it) in &self.commits().under_way {
-            if it.since.elapsed() > GRACE && !it.is_begun() && in_the_way(*number, it) {
+            let listens = it.author.listens();
+            let grace = if listens { GRACE_OF_LISTENERS } else { GRACE };
+            if it.since.elapsed() > grace && (listens || !it.is_begun()) && in_the_way(*number, it) {
                 it.author.ends();
             }
         }
     }
 
-    /// Those of these processes that have a transaction.
-    async fn in_transaction(&self, pids: &[i32]) -> Result<BTreeSet<i32>, crate::UpstreamError> {
+    /// Those of these processes that have a transaction, and whether each has written something in it, or waits for a lock.
+    async fn in_transaction(&self, pids: &[i32]) -> Result<BTreeMap<i32, bool>, crate::UpstreamError> {
         let mut reader = self.reader.lock().await;
         let (mut connection, was_there) = match reader.connection.take() {
             Some(connection) => (connection, true),

@@ -134,7 +134,7 @@ impl Drive {
     /// Last words, and nothing left open.
     pub(super) async fn finish(mut self: Box<Self>, mut state: State) -> End {
         // A server's process that ends has transactions of its own (`RemoveTempRelations` of namespace.c).
-        self.author.owes(None, false);
+        self.author.owes(None, false, false);
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone" | "server-lost");
         self.withdraw(&mut state, gone).await;

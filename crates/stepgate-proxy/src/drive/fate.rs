@@ -16,7 +16,7 @@ pub(super) struct Fate {
     open: bool,
     /// What the server says.
     says: Cutter,
-    /// It has said that something is done, or that all is.
+    /// It has said that something of the message that it is at is done, or that all is.
     done: bool,
     ready: bool,
     /// Before all is done, or before anything is, it has said that something failed.
@@ -29,10 +29,16 @@ impl Fate {
     pub(super) fn of(session: &Session, author: &Author, says: Cutter) -> Self {
         let (one_segment, stays) = (session.owes_one_segment(), author.keeps_open());
         let open = !session.owes_a_ready();
-        let (done, ready, failed, failed_at_once) = (false, false, false, false);
+        let done = session.completed() > 0;
+        let (ready, failed, failed_at_once) = (false, false, false);
         let mut fate = Self { one_segment, stays, open, says, done, ready, failed, failed_at_once };
         fate.hears(&[]);
         fate
+    }
+
+    /// Whether what is left of it can be cancelled: nothing comes behind it then.
+    pub(super) const fn is_of_one_segment(&self) -> bool {
+        self.one_segment
     }
 
     /// The server says something more.

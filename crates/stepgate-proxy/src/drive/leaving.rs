@@ -195,8 +195,8 @@ impl Leaving {
             match self.run_on(&mut calls).await {
                 Over::Gone => return self.ends(),
                 Over::Lost => return self.give_up(),
-                // A client that has gone would have been found out by the first of several answers.
-                Over::TooMuch => self.several = true,
+                // A client that has gone would have been found out by the first of several answers. How one ends is heard.
+                Over::TooMuch => self.several |= !self.fate.is_of_one_segment(),
                 Over::Killed => {}
             }
             self.call_off().await;
@@ -306,8 +306,12 @@ impl Leaving {
             sleep(patience).await;
             return self.is_gone().await;
         };
-        let mut unread = [0; 4 << 10];
-        let closes = async { while server.read(&mut unread).await.is_ok_and(|read| read > 0) {} };
+        let (fate, mut unread) = (&mut self.fate, [0; 4 << 10]);
+        let closes = async {
+            while let Ok(read @ 1..) = server.read(&mut unread).await {
+                fate.hears(unread.get(..read).unwrap_or_default());
+            }
+        };
         timeout(patience, closes).await.is_ok()
     }
 

@@ -198,7 +198,9 @@ impl Drive {
         let only = state.under_way.only().filter(|number| self.session.owes_only(*number));
         let Some(number) = only else { return };
         match state.server.cutter.outcome() {
-            Some(b'E') => state.under_way.has_committed(number, Some(0), false),
+            Some(b'E') => {
+                state.under_way.has_committed(number, Some(self.session.completed()), false);
+            }
             Some(b'C') => self.author.is_answered(number),
             _ => {}
         }

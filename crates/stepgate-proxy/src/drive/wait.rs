@@ -141,7 +141,8 @@ impl Drive {
         let reads = state.reviewing.is_none() && state.client.out.len() < MAX_QUEUED;
         let is_heard = reads && self.session.wants_server();
         let only = state.under_way.only().filter(|number| is_heard && self.session.owes_only(*number));
-        self.author.owes(only, is_heard && self.session.owes_one_segment());
+        let is_one_segment = is_heard && self.session.owes_one_segment();
+        self.author.owes(only, is_one_segment, self.session.may_listen());
     }
 
     /// What is waited for only at times.

@@ -504,6 +504,7 @@ impl Loader {
                 relation.doubtful = seen.doubtful;
                 relation.on_show = seen.code.bodies().to_vec();
                 relation.of_session.clone_from(&seen.of_session);
+                relation.locks = seen.locks && relation.kind == RelationKind::View;
             }
         }
         view::split(&views, &mut self.catalog);

@@ -58,6 +58,8 @@ pub(crate) struct Relation {
     /// Functions of the server's that the definition of a view calls, views seen through, by which it gives in each session
     /// what was set or done there.
     pub(crate) of_session: BTreeSet<&'static str>,
+    /// The definition of a view locks rows, or may, views seen through.
+    pub(crate) locks: bool,
     /// What the definition of a view or materialised view runs, views seen through.
     pub(crate) on_show: Vec<Arc<Body>>,
     /// What reading it runs: its policies and, where a literal becomes a value of one of its columns' types, the checks of

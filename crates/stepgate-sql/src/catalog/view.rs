@@ -31,6 +31,8 @@ pub(super) struct View {
     code: Gathered,
     /// The definition names a whole row (`p.*`; stars of a select list are stored expanded).
     whole_rows: bool,
+    /// It locks rows.
+    locks: bool,
     doubtful: bool,
 }
 
@@ -43,6 +45,7 @@ pub(super) struct Seen {
     pub(super) views: Vec<RelationIndex>,
     pub(super) code: Gathered,
     pub(super) of_session: BTreeSet<&'static str>,
+    pub(super) locks: bool,
     pub(super) doubtful: bool,
 }
 
@@ -62,13 +65,13 @@ impl View {
             words: HashSet::new(),
             code: Gathered::default(),
             whole_rows: false,
+            locks: false,
             doubtful: false,
         };
         let Some(tokens) =
             lexer::tokens(&definition, Numbers::Decimal).ok().filter(|tokens| !tokens.is_empty())
         else {
-            view.doubtful = true;
-            view.whole_rows = true;
+            (view.doubtful, view.whole_rows, view.locks) = (true, true, true);
             return view;
         };
         let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
@@ -79,6 +82,9 @@ impl View {
             match kind(at) {
                 Some(TokenKind::Operator("*")) if after_dot => view.whole_rows = true,
                 Some(TokenKind::Word(word) | TokenKind::Quoted(word)) => {
+                    // `FOR UPDATE`, `FOR NO KEY UPDATE`, `FOR SHARE`, `FOR KEY SHARE`.
+                    let next = kind(at + 1).and_then(TokenKind::word);
+                    view.locks |= word == "for" && matches!(next, Some("update" | "no" | "share" | "key"));
                     let schema = at.checked_sub(2).and_then(kind).and_then(TokenKind::ident);
                     if before_paren && after_dot {
                         let named =
@@ -144,7 +150,8 @@ impl Seeing<'_> {
         let Some(view) = self.views.get(&at).filter(|_| depth < MAX_DEPTH) else {
             return Rc::new(Seen { doubtful: true, ..Seen::default() });
         };
-        let mut seen = Seen { doubtful: view.doubtful, code: view.code.clone(), ..Seen::default() };
+        let (doubtful, locks) = (view.doubtful, view.locks);
+        let mut seen = Seen { doubtful, locks, code: view.code.clone(), ..Seen::default() };
         seen.of_session.extend(view.words.iter().filter_map(|word| builtin::of_session(word)));
         // A row for each column of what it names: each of these is looked at once.
         for (on, numbers) in view.beneath() {
@@ -161,6 +168,7 @@ impl Seeing<'_> {
                     seen.columns.extend(&below.columns);
                     seen.relations.extend(&below.relations);
                     seen.of_session.extend(&below.of_session);
+                    seen.locks |= below.locks;
                 }
             }
             if relation.is_base() {

@@ -193,6 +193,7 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         "unlisten" | "notify" => plain(facts, Kind::Session),
         "listen" => {
             plain(facts, Kind::Session);
+            facts.effect.listens = true;
             // A trigger's NOTIFY may carry the row that others write.
             if context.catalog.any_code_on_write() {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });

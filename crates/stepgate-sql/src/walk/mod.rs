@@ -499,6 +499,9 @@ impl<'c> Walker<'c> {
         if relation.kind == RelationKind::View {
             self.views.insert(index);
         }
+        if relation.locks {
+            self.locks_rows();
+        }
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }

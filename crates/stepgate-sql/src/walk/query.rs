@@ -210,8 +210,7 @@ impl Walker<'_> {
             self.exprs(quantity, within, Uses::PREDICATE);
         }
         for LockClause { lock_type: _, of: _, nonblock: _ } in locks {
-            self.writes = true;
-            self.marks = true;
+            self.locks_rows();
         }
     }
 
