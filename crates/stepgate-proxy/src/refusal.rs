@@ -305,7 +305,7 @@ pub(crate) fn in_the_way() -> Problem {
         SqlState::ADMIN_SHUTDOWN,
         "what this session changes kept others waiting, who could not know whether it is committed",
     )
-    .with_detail("It was sent together with other statements, which are not done, or without Sync.")
+    .with_detail("It was sent together with other statements, which are not done, without Sync, or by a session that listens.")
     .with_hint("Connect and send what changes tables, views or functions by itself.")
 }
 
