@@ -7,11 +7,13 @@ pub struct CatalogQuery {
     pub sql: &'static str,
 }
 
-/// Which function is run, as a text: 0 if it is the server's own and only computes. A shell operator runs none yet.
+/// Which function is run, as a text: 0 if it is the server's own and only computes. A shell operator runs none yet. What
+/// initdb made has OIDs below FirstNormalObjectId (access/transam.h): internal and immutable are also aggregates and the
+/// constructors of range types, whoever made them.
 macro_rules! runs {
     ($function:literal) => {
         concat!(
-            "coalesce((select case when p.provolatile = 'i' and l.lanname = 'internal' then '0' \
+            "coalesce((select case when p.oid < 16384 and p.provolatile = 'i' and l.lanname = 'internal' then '0' \
              else p.oid::text end from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
              where p.oid = ",
             $function,
@@ -140,13 +142,28 @@ macro_rules! locked {
     };
 }
 
+/// Whether it puts a range together, or several: nobody but a superuser makes others that are internal, aggregates apart.
+macro_rules! constructs {
+    ($function:literal) => {
+        concat!(
+            $function,
+            ".prolang = 12 and ",
+            $function,
+            ".prosrc in ('range_constructor2', 'range_constructor3', 'multirange_constructor0', \
+             'multirange_constructor1', 'multirange_constructor2')"
+        )
+    };
+}
+
 /// `computing (oid)`: functions in C of PostgreSQL's own extensions that read nothing but their arguments. An extension's name
 /// and the library together say whose they are: only a superuser makes a function in C, and what its owner may change of it
 /// besides (SET, SECURITY DEFINER) is looked at. Immutable ones compute, and those that are named make random values or
-/// look into a dictionary. None that is given any type there is: it may call what belongs to that.
+/// look into a dictionary. None that is given any type there is: it may call what belongs to that. Besides, what CREATE TYPE
+/// makes to put ranges together: how bounds compare, only a superuser says; a canonical function is not looked at.
 macro_rules! computing {
     () => {
-        "computing (oid) as materialized (select p.oid from (values ('citext', 'citext'), ('cube', 'cube'), \
+        concat!(
+            "computing (oid) as materialized (select p.oid from (values ('citext', 'citext'), ('cube', 'cube'), \
          ('earthdistance', 'earthdistance'), ('fuzzystrmatch', 'fuzzystrmatch'), ('hstore', 'hstore'), ('intarray', '_int'), \
          ('isn', 'isn'), ('ltree', 'ltree'), ('pg_trgm', 'pg_trgm'), ('pgcrypto', 'pgcrypto'), ('seg', 'seg'), \
          ('unaccent', 'unaccent'), ('uuid-ossp', 'uuid-ossp')) k (name, library) \
@@ -159,7 +176,12 @@ macro_rules! computing {
          ('gen_random_bytes', 'gen_random_uuid', 'gen_salt', 'pgp_pub_encrypt', 'pgp_pub_encrypt_bytea', 'pgp_sym_encrypt', \
          'pgp_sym_encrypt_bytea', 'unaccent', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4')) \
          and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' and (t.oid = any (p.proargtypes::pg_catalog.oid[]) \
-         or t.oid = p.prorettype and t.oid <> 'pg_catalog.record'::pg_catalog.regtype)))"
+         or t.oid = p.prorettype and t.oid <> 'pg_catalog.record'::pg_catalog.regtype)) \
+         union all select p.oid from pg_catalog.pg_proc p where p.oid >= 16384 and ",
+            constructs!("p"),
+            " and not p.prosecdef and p.proconfig is null and not exists (select from pg_catalog.pg_range r \
+         where r.rngcanonical::pg_catalog.oid <> 0 and p.prorettype::text in (r.rngtypid::text, pg_catalog.to_jsonb(r) ->> 'rngmultitypid')))"
+        )
     };
 }
 
@@ -372,7 +394,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // twins no tree is looked at. Then which of them cast, where there are casts of somebody's own.
         name: "reread",
         sql: "with names (name) as materialized (select n.name from (select p.proname, p.pronamespace in \
-              ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace) or l.lanname in ('c', 'internal') \
+              ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace) or l.lanname = 'c' \
               from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
               union all select t.typname, false from pg_catalog.pg_type t where t.typnamespace not in \
               ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace, 'pg_toast'::pg_catalog.regnamespace)) \
@@ -564,7 +586,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types (an aggregate has those of its states, too) the
         // checks of domains. Of `computing` none is needed. Of those that cannot be read, the text of such as indexes may call
-        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, which find nothing by name.
+        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, and immutable ones find nothing by name.
         name: "routines",
         sql: concat!(
             "with ",
@@ -576,7 +598,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
               select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
               case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') \
-              when '' then case when l.lanname in ('c', 'internal') then 'null' \
+              when '' then case when l.lanname = 'c' and p.provolatile = 'i' then 'null' \
               when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \

@@ -114,3 +114,37 @@ fn a_policy_that_cannot_be_printed_now_is_not_known() {
     let catalog = snapshot(&cluster, "shop");
     assert!(!catalog.has_locked() && !unknown(&catalog));
 }
+
+/// CREATE AGGREGATE makes functions that are internal and immutable.
+#[test]
+fn a_policy_that_calls_an_aggregate_of_somebodys_runs_what_that_runs() {
+    let (cluster, _) = database("planned.sql");
+    let schema = "
+        create function looks(text, text) returns text language sql stable as
+          'select case when exists (select from public.people where id = 1 and email = $2) then ''y'' else ''n'' end';
+        create function looks_slowly(text, text) returns text language plpgsql as 'begin return looks($1, $2); end';
+        create function ends(text) returns text language sql stable as 'select email from public.people where id = 1';
+        create aggregate leak (text) (sfunc = looks, stype = text);
+        create aggregate leak_slowly (text) (sfunc = looks_slowly, stype = text);
+        create aggregate leak_last (text) (sfunc = textcat, stype = text, finalfunc = ends);
+        create aggregate joined (text) (sfunc = textcat, stype = text);
+        create table one (e text); insert into one values ('');
+        create table q (x text); create policy p on q using ((select leak(q.x || one.e) from one) = 'y');
+        create table q_slow (x text); create policy p on q_slow using ((select leak_slowly(q_slow.x || one.e) from one) = 'y');
+        create table q_last (x text); create policy p on q_last using ((select leak_last(q_last.x || one.e) from one) = q_last.x);
+        create table q_plain (x text); create policy p on q_plain using ((select joined(q_plain.x || one.e) from one) = 'y');
+        insert into q values ('a@b.test'), ('zzz'); create role reader; grant select on q, one, people to reader;
+        alter table q enable row level security; alter table q_slow enable row level security;
+        alter table q_last enable row level security; alter table q_plain enable row level security;";
+    cluster.load("shop", schema).expect("load");
+    let shown = cluster.psql("shop", "set role reader; select x from q").expect("the server runs it");
+    assert!(shown.contains("a@b.test") && !shown.contains("zzz"), "{shown}");
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        ("select x from q", "people.email"),
+        ("select x from q_slow", "?"),
+        ("select x from q_last", "people.email"),
+        ("select x from q_plain", ""),
+    ];
+    check(&cases, &catalog);
+}
