@@ -185,6 +185,30 @@ macro_rules! computing {
     };
 }
 
+/// `given (classid, objid)`: operators and casts that an extension brings with functions in C of its own. Whoever owns an
+/// extension may put others into it: of their own making, or for types of their own. None that takes any type there is.
+/// (`isn` has functions that are the server's by other names.)
+macro_rules! given {
+    () => {
+        concat!(
+            "given (classid, objid) as materialized (select d.classid, d.objid from pg_catalog.pg_depend d \
+         left join pg_catalog.pg_operator o on o.oid = d.objid and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+         left join pg_catalog.pg_cast k on k.oid = d.objid and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
+         join pg_catalog.pg_depend f on f.objid = coalesce(o.oprcode::pg_catalog.oid, k.castfunc) \
+         and f.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and f.deptype = 'e' \
+         and f.refclassid = d.refclassid and f.refobjid = d.refobjid \
+         join pg_catalog.pg_proc p on p.oid = f.objid join pg_catalog.pg_language l on l.oid = p.prolang \
+         where d.deptype = 'e' and p.prokind = 'f' and l.lanname in ('c', 'internal') and not (",
+            constructs!("p"),
+            ") and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' \
+         and t.oid = any (p.proargtypes::pg_catalog.oid[]) and t.oid <> 'pg_catalog.record'::pg_catalog.regtype) \
+         and not exists (select from (select o.oprowner union all select t.typowner from pg_catalog.pg_type t \
+         where t.oid in (k.castsource, k.casttarget) and t.oid >= 16384) w (owner) where w.owner <> p.proowner \
+         and w.owner not in (select r.oid from pg_catalog.pg_roles r where r.rolsuper)))"
+        )
+    };
+}
+
 /// Whether the expressions of a relation cannot be read for now: newer servers lock it for that.
 macro_rules! unreadable {
     ($relation:literal) => {
@@ -628,29 +652,30 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // With the functions that it or its kin run, 0 if that is the server's own and only computes. Of an extension's, those
-        // whose function is not in C: whoever owns an extension may put an operator of their own into it.
+        // With the functions that it or its kin run, 0 if that is the server's own and only computes. None of `given`.
         name: "operators",
         sql: concat!(
             "with recursive ",
             kin!(),
+            ", ",
+            given!(),
             " select distinct n.oprname::text, ",
             runs!("o.oprcode"),
             " from kin k join pg_catalog.pg_operator n on n.oid = k.oid join pg_catalog.pg_operator o on o.oid = k.other \
               where (o.oid >= 16384 or n.oid >= 16384) \
-              and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
-              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
-              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
-              where p.oid = o.oprcode and l.lanname in ('c', 'internal')))"
+              and o.oid not in (select g.objid from given g \
+              where g.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)"
         ),
     },
     CatalogQuery {
         // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`), one to text within
-        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat). Of an
-        // extension's, as with operators.
+        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat). None
+        // of `given`.
         name: "casts",
         sql: concat!(
-            "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
+            "with ",
+            given!(),
+            " select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
               'text'::pg_catalog.regtype) then 'i' \
               else k.castcontext::text end, ",
             runs!("k.castfunc"),
@@ -658,10 +683,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where k.oid >= 16384 and k.castfunc <> 0 \
               and not exists (select from pg_catalog.pg_proc p where p.oid = k.castfunc \
               and p.prosrc = 'multirange_constructor1' and p.prolang = 12) \
-              and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
-              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
-              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
-              where p.oid = k.castfunc and l.lanname in ('c', 'internal')))"
+              and k.oid not in (select g.objid from given g \
+              where g.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)"
         ),
     },
     CatalogQuery {
