@@ -375,8 +375,8 @@ impl Loader {
     fn policies(&mut self, answers: &Answers<'_>, known: &code::Code<'_>) -> Result<(), CatalogError> {
         let mut runs: HashMap<RelationIndex, Gathered> = HashMap::new();
         let mut within: BTreeSet<(RelationIndex, RelationIndex)> = BTreeSet::new();
-        for row in answers.rows::<5>("policies")? {
-            let [oid, on, attnum, function, of] = row?;
+        for row in answers.rows::<6>("policies")? {
+            let [oid, on, attnum, function, of, names_rows] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
             let read = self.known(on).and_then(|on| Some((on, self.catalog.relation(on)?)));
             // What it runs, or reads that is no table, pg_depend does not tell.
@@ -390,8 +390,9 @@ impl Loader {
                 None => (Vec::new(), code.is_none() || on != "0"),
                 Some((on, relation)) => {
                     let columns = relation.columns.iter().enumerate();
+                    let is_named = |number: i32| number == attnum || truth(names_rows);
                     let named = columns
-                        .filter(|(_, column)| column.number == attnum)
+                        .filter(|(_, column)| is_named(column.number))
                         .map(|(at, _)| (on, at))
                         .collect();
                     (named, !relation.is_base())

@@ -525,12 +525,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // A column of a relation, or else a function that is called, or a type outside pg_catalog.
+        // A column of a relation, or else a function that is called, or a type outside pg_catalog. The last: whether the policy names
+        // a whole row, of which pg_depend says no more than of any relation of FROM.
         name: "policies",
         sql: concat!(
             "with recursive ",
             kin!(),
-            " select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+            ", p (oid, polrelid, names_rows) as materialized (select p.oid, p.polrelid, \
+              pg_catalog.concat(p.polqual::text, p.polwithcheck::text) like '%:varattno 0 %' from pg_catalog.pg_policy p \
+              join pg_catalog.pg_class c on c.oid = p.polrelid where c.relrowsecurity) \
+              select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               then d.refobjid else 0 end)::text, d.refobjsubid::text, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then ",
             runs!("d.refobjid"),
@@ -539,11 +543,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             runs!("o.oprcode"),
             " else '0' end, \
               (case when d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 12000 then d.refobjid \
-              else 0 end)::text from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
-              join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
+              else 0 end)::text, p.names_rows::text from p join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
               left join kin k on k.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
               left join pg_catalog.pg_operator o on o.oid = k.other \
-              where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
+              where d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
               'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, \
               'pg_catalog.pg_type'::pg_catalog.regclass)"
         ),
