@@ -407,7 +407,8 @@ impl Loader {
         }
         for (at, code) in runs {
             if let Some(relation) = self.catalog.relations.get_mut(at) {
-                relation.on_read.extend(code.into_bodies());
+                relation.on_read.extend(code.bodies().iter().cloned());
+                relation.on_policy = code.into_bodies();
             }
         }
         for row in answers.rows::<2>("policy_texts")? {
@@ -419,18 +420,23 @@ impl Loader {
                 relation.into_iter().for_each(|relation| relation.doubtful = true);
             }
         }
-        self.policies_within_policies(&within);
+        // What a policy reads has policies of its own, which apply to whoever it applies to.
+        self.policies_within(&within, |it| &it.on_read);
         Ok(())
     }
 
-    /// What a policy reads has policies of its own, which apply to whoever it applies to. `within`: tables, and what their
-    /// policies read.
-    fn policies_within_policies(&mut self, within: &BTreeSet<(RelationIndex, RelationIndex)>) {
+    /// Policies apply to whatever is made of what they are on. `within`: relations, and what is within them; `runs`: what of that
+    /// runs with them.
+    fn policies_within(
+        &mut self,
+        within: &BTreeSet<(RelationIndex, RelationIndex)>,
+        runs: fn(&Relation) -> &Vec<Arc<Body>>,
+    ) {
         for _ in 0..MAX_POLICIES_WITHIN {
             let mut has_changed = false;
             for (at, on) in within {
                 let Some(of) = self.catalog.relation(*on) else { continue };
-                let (doubtful, reads, runs) = (of.doubtful, of.policy_reads.clone(), of.on_read.clone());
+                let (doubtful, reads, runs) = (of.doubtful, of.policy_reads.clone(), runs(of).clone());
                 let Some(relation) = self.catalog.relations.get_mut(*at) else { continue };
                 let before = (relation.doubtful, relation.policy_reads.len(), relation.on_read.len());
                 relation.doubtful |= doubtful;
@@ -438,6 +444,7 @@ impl Loader {
                 let more: BTreeSet<ColumnRef> = reads.into_iter().filter(|it| !known.contains(it)).collect();
                 relation.policy_reads.extend(more);
                 Body::merge(&mut relation.on_read, &runs);
+                Body::merge(&mut relation.on_policy, &runs);
                 has_changed |=
                     before != (relation.doubtful, relation.policy_reads.len(), relation.on_read.len());
             }
@@ -453,8 +460,13 @@ impl Loader {
         }
     }
 
-    /// Policies and checks of what a view is made of apply to whoever reads the view.
+    /// Policies and checks of what a view is made of apply to whoever reads the view. Of a materialised one, policies decided
+    /// which rows it has.
     fn policies_beneath_views(&mut self) {
+        let filled = self.catalog.relations.iter().enumerate();
+        let filled = filled.filter(|(_, it)| it.kind == RelationKind::MaterialisedView);
+        let within = filled.flat_map(|(at, it)| it.reads_relations.iter().map(move |on| (at, *on)));
+        self.policies_within(&within.collect(), |it| &it.on_policy);
         for at in 0..self.catalog.relations.len() {
             let Some(view) = self.catalog.relation(at).filter(|it| it.kind == RelationKind::View) else {
                 continue;

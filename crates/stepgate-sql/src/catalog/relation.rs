@@ -65,6 +65,8 @@ pub(crate) struct Relation {
     pub(crate) on_read: Vec<Arc<Body>>,
     /// Of that, what its columns' types run.
     pub(crate) on_literal: Vec<Arc<Body>>,
+    /// Of that, what its policies run.
+    pub(crate) on_policy: Vec<Arc<Body>>,
     /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
     pub(crate) bounded: bool,
     /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.
