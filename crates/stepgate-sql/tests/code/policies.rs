@@ -154,8 +154,10 @@ fn a_policy_that_calls_an_aggregate_of_somebodys_runs_what_that_runs() {
 fn a_policy_that_names_a_whole_row_reads_all_of_it() {
     let (cluster, _) = database("planned.sql");
     let load = |sql: &str| cluster.load("shop", sql).expect("load");
-    load("create role reader; grant select on people to reader; create table copies (m people);
-          create function held(p people) returns boolean language sql stable as 'select true'");
+    load(
+        "create role reader; grant select on people to reader; create table copies (m people);
+          create function held(p people) returns boolean language sql stable as 'select true'",
+    );
     let policies = [
         "exists (select from people c where c.id = 1 and split_part(c::text, ',', 2) = x)",
         "exists (select from people c where c.id = 1 and to_jsonb(c) ->> 'email' = x)",
@@ -237,9 +239,19 @@ fn a_policy_that_names_the_columns_of_an_alias_calls_nothing_thereby() {
         ("tables_named", "exists (select from other.none z(v) where z.v = 1)"),
         ("subqueries_named", "exists (select from (select 1, (select 2)) z(v, w) where w = 2 and x = 'a')"),
         ("calls_distinct", "exists (select distinct on (x) set_config('search_path', x, false))"),
-        ("calls_within", "exists (select distinct on ((x)) set_config('search_path', x, false) from (values (x)) z(x))"),
-        ("calls_in_values", "exists (select from (values (set_config('a.b', x, false))) z(v) where z.v = 'a')"),
+        (
+            "calls_within",
+            "exists (select distinct on ((x)) set_config('search_path', x, false) from (values (x)) z(x))",
+        ),
+        ("calls_by_operator", "x operator(other.||||) set_config(x, x, y)"),
+        (
+            "calls_in_values",
+            "exists (select from (values (set_config('a.b', x, false))) z(v) where z.v = 'a')",
+        ),
     ];
+    let operator = "create function other.joined(text, text) returns boolean language sql as 'select true';
+        create operator other.|||| (leftarg = text, rightarg = text, function = other.joined)";
+    cluster.load("shop", operator).expect("an operator");
     for (table, policy) in policies {
         let policy = policy.replace("set_config('search_path', x, false)", "set_config(x, x, y)");
         let sql = format!(
