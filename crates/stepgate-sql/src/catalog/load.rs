@@ -25,6 +25,9 @@ pub struct CatalogError {
     pub query: &'static str,
 }
 
+/// `TableOidAttributeNumber` (access/sysattr.h).
+const TABLEOID: i32 = -6;
+
 /// How deep policies may read what has policies: of what goes deeper, nothing is known.
 const MAX_POLICIES_WITHIN: usize = 16;
 
@@ -56,9 +59,10 @@ impl Catalog {
         loader.relations(&answers)?;
         loader.server(&answers)?;
         columns::load(&mut loader, &answers, known)?;
-        loader.generated(&answers)?;
         loader.missing_values(&answers)?;
         loader.families(&answers)?;
+        loader.kept_apart(&answers)?;
+        loader.generated(&answers)?;
         loader.constraints(&answers)?;
         loader.computed(&answers)?;
         loader.reread(&answers)?;
@@ -181,13 +185,19 @@ impl Loader {
         for row in answers.rows::<3>("generated")? {
             let [oid, attnum, source] = row?;
             let (attnum, source): (i32, i32) = (number(attnum, "generated")?, number(source, "generated")?);
-            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
-                continue;
+            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relation(at)) else { continue };
+            let sources: Vec<usize> = if source == TABLEOID {
+                // Its own columns of those names: which they are apart from, the parent has as well.
+                let apart = relation.apart.iter().chain(&relation.parts);
+                let named = apart.filter_map(|(of, at)| self.catalog.relation(*of)?.columns.get(*at));
+                named.filter_map(|column| relation.column(&column.name)).collect()
+            } else {
+                relation.columns.iter().position(|column| column.number == source).into_iter().collect()
             };
-            let source = relation.columns.iter().position(|column| column.number == source);
-            let column = relation.columns.iter_mut().find(|column| column.number == attnum);
-            if let (Some(source), Some(column)) = (source, column) {
-                column.sources.push(source);
+            let relation = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at));
+            let columns = relation.into_iter().flat_map(|relation| &mut relation.columns);
+            for column in columns.filter(|column| column.number == attnum) {
+                column.sources.extend(&sources);
             }
         }
         Ok(())
@@ -283,6 +293,39 @@ impl Loader {
                     relation.family.push(ancestor);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Which rows are in which partition or child tells what those are kept apart by.
+    fn kept_apart(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        let mut keys: HashMap<RelationIndex, Vec<ColumnRef>> = HashMap::new();
+        let mut checks: HashMap<RelationIndex, Vec<ColumnRef>> = HashMap::new();
+        for row in answers.rows::<3>("kept_apart")? {
+            let [oid, role, columns] = row?;
+            let Some(at) = self.known(oid) else { continue };
+            let of = if role == "key" { &mut keys } else { &mut checks };
+            of.entry(at).or_default().extend(self.positions(at, columns).into_iter().map(|it| (at, it)));
+        }
+        for at in 0..self.catalog.relations.len() {
+            let Some(relation) = self.catalog.relation(at).filter(|it| !it.family.is_empty()) else {
+                continue;
+            };
+            let children = relation.children.iter();
+            let above = relation.family.iter().filter(|member| !relation.children.contains(member));
+            let of = |all: &HashMap<RelationIndex, Vec<ColumnRef>>, member: &RelationIndex| {
+                all.get(member).cloned().unwrap_or_default()
+            };
+            let mut parts: BTreeSet<ColumnRef> = BTreeSet::new();
+            if !relation.children.is_empty() {
+                parts.extend(of(&keys, &at));
+            }
+            parts.extend(children.flat_map(|child| [of(&keys, child), of(&checks, child)]).flatten());
+            let mut apart: BTreeSet<ColumnRef> = of(&checks, &at).into_iter().collect();
+            apart.extend(above.flat_map(|member| [of(&keys, member), of(&checks, member)]).flatten());
+            let Some(relation) = self.catalog.relations.get_mut(at) else { continue };
+            relation.parts.extend(parts);
+            relation.apart.extend(apart);
         }
         Ok(())
     }
@@ -391,9 +434,12 @@ impl Loader {
                 Some((on, relation)) => {
                     let columns = relation.columns.iter().enumerate();
                     let is_named = |number: i32| number == attnum || truth(names_rows);
+                    let beside = if at == on { &[] } else { relation.apart.as_slice() };
+                    let table = if attnum == TABLEOID { relation.parts.as_slice() } else { &[] };
                     let named = columns
                         .filter(|(_, column)| is_named(column.number))
                         .map(|(at, _)| (on, at))
+                        .chain(beside.iter().chain(table).copied())
                         .collect();
                     (named, !relation.is_base())
                 }

@@ -293,6 +293,19 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         sql: "select inhrelid::text, inhparent::text from pg_catalog.pg_inherits",
     },
     CatalogQuery {
+        // By which columns rows are kept apart: those of the keys of partitioned tables (0: all), and of the checks that a child
+        // by inheritance has of its own (none: all).
+        name: "kept_apart",
+        sql: "select t.partrelid::text, 'key', case when t.partexprs::text like '%:varattno 0 %' then '0' \
+              else pg_catalog.concat_ws(' ', t.partattrs::text, (select pg_catalog.string_agg(pg_catalog.split_part(f.field, ' ', 2), ' ') \
+              from pg_catalog.unnest(pg_catalog.string_to_array(t.partexprs::text, ' :')) f (field) \
+              where f.field like 'varattno %')) end from pg_catalog.pg_partitioned_table t \
+              union all select k.conrelid::text, 'check', case when 0 = any (k.conkey) then '0' else k.conkey::text end \
+              from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid \
+              where k.contype = 'c' and k.coninhcount = 0 and k.conkey is not null and not c.relispartition \
+              and k.conrelid in (select i.inhrelid from pg_catalog.pg_inherits i)",
+    },
+    CatalogQuery {
         // A definition can be read under a lock (AccessShareLock) on the view and on what it names (ruleutils.c,
         // make_viewdef): the empty text where somebody holds or awaits a lock that would keep us waiting. Of one that
         // is gone by now, though this snapshot still has it, it cannot be read: asking for a privilege is how to know.

@@ -28,6 +28,10 @@ pub(crate) struct Relation {
     pub(crate) family: Vec<RelationIndex>,
     /// Descendants alone.
     pub(crate) children: Vec<RelationIndex>,
+    /// What it tells of a row that it is among the partitions or children: what those beneath keep apart.
+    pub(crate) parts: Vec<ColumnRef>,
+    /// What it tells of a row that it is here: what those above keep apart, or its own checks as a child.
+    pub(crate) apart: Vec<ColumnRef>,
     /// Base columns that the definition of a view or materialised view names, views seen through; of a table
     /// that a session made, those it was filled from.
     pub(crate) reads: Vec<ColumnRef>,
