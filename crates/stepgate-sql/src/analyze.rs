@@ -44,7 +44,15 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     });
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
-    let context = Context { budget, catalog, session, body: Within::default(), node: None, executes: true };
+    let context = Context {
+        budget,
+        catalog,
+        session,
+        body: Within::default(),
+        node: None,
+        executes: true,
+        explains: false,
+    };
     let text = catalog.encoding_of(session.encoding).text(sql).ok_or("encoding");
     let facts = text.and_then(|text| stack::with_room(sql, || read(&text, context), is_too_deep));
     facts.unwrap_or_else(|code| {
@@ -60,8 +68,15 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
 #[must_use]
 pub fn written(sql: &[u8], catalog: &Catalog, session: &SessionState) -> BTreeSet<RelationName> {
     let budget = Budget::default();
-    let context =
-        Context { budget: &budget, catalog, session, body: Within::default(), node: None, executes: true };
+    let context = Context {
+        budget: &budget,
+        catalog,
+        session,
+        body: Within::default(),
+        node: None,
+        executes: true,
+        explains: false,
+    };
     let read = || {
         let text = session.encoding.text(sql)?;
         let tree = grammar::Tree::parse(&text).ok()?;

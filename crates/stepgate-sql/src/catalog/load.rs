@@ -25,6 +25,9 @@ pub struct CatalogError {
     pub query: &'static str,
 }
 
+/// `TableOidAttributeNumber` (access/sysattr.h).
+const TABLEOID: i32 = -6;
+
 /// How deep policies may read what has policies: of what goes deeper, nothing is known.
 const MAX_POLICIES_WITHIN: usize = 16;
 
@@ -56,9 +59,10 @@ impl Catalog {
         loader.relations(&answers)?;
         loader.server(&answers)?;
         columns::load(&mut loader, &answers, known)?;
-        loader.generated(&answers)?;
         loader.missing_values(&answers)?;
         loader.families(&answers)?;
+        loader.kept_apart(&answers)?;
+        loader.generated(&answers)?;
         loader.constraints(&answers)?;
         loader.computed(&answers)?;
         loader.reread(&answers)?;
@@ -181,13 +185,19 @@ impl Loader {
         for row in answers.rows::<3>("generated")? {
             let [oid, attnum, source] = row?;
             let (attnum, source): (i32, i32) = (number(attnum, "generated")?, number(source, "generated")?);
-            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
-                continue;
+            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relation(at)) else { continue };
+            let sources: Vec<usize> = if source == TABLEOID {
+                // Its own columns of those names: which they are apart from, the parent has as well.
+                let apart = relation.apart.iter().chain(&relation.parts);
+                let named = apart.filter_map(|(of, at)| self.catalog.relation(*of)?.columns.get(*at));
+                named.filter_map(|column| relation.column(&column.name)).collect()
+            } else {
+                relation.columns.iter().position(|column| column.number == source).into_iter().collect()
             };
-            let source = relation.columns.iter().position(|column| column.number == source);
-            let column = relation.columns.iter_mut().find(|column| column.number == attnum);
-            if let (Some(source), Some(column)) = (source, column) {
-                column.sources.push(source);
+            let relation = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at));
+            let columns = relation.into_iter().flat_map(|relation| &mut relation.columns);
+            for column in columns.filter(|column| column.number == attnum) {
+                column.sources.extend(&sources);
             }
         }
         Ok(())
@@ -287,6 +297,39 @@ impl Loader {
         Ok(())
     }
 
+    /// Which rows are in which partition or child tells what those are kept apart by.
+    fn kept_apart(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        let mut keys: HashMap<RelationIndex, Vec<ColumnRef>> = HashMap::new();
+        let mut checks: HashMap<RelationIndex, Vec<ColumnRef>> = HashMap::new();
+        for row in answers.rows::<3>("kept_apart")? {
+            let [oid, role, columns] = row?;
+            let Some(at) = self.known(oid) else { continue };
+            let of = if role == "key" { &mut keys } else { &mut checks };
+            of.entry(at).or_default().extend(self.positions(at, columns).into_iter().map(|it| (at, it)));
+        }
+        for at in 0..self.catalog.relations.len() {
+            let Some(relation) = self.catalog.relation(at).filter(|it| !it.family.is_empty()) else {
+                continue;
+            };
+            let children = relation.children.iter();
+            let above = relation.family.iter().filter(|member| !relation.children.contains(member));
+            let of = |all: &HashMap<RelationIndex, Vec<ColumnRef>>, member: &RelationIndex| {
+                all.get(member).cloned().unwrap_or_default()
+            };
+            let mut parts: BTreeSet<ColumnRef> = BTreeSet::new();
+            if !relation.children.is_empty() {
+                parts.extend(of(&keys, &at));
+            }
+            parts.extend(children.flat_map(|child| [of(&keys, child), of(&checks, child)]).flatten());
+            let mut apart: BTreeSet<ColumnRef> = of(&checks, &at).into_iter().collect();
+            apart.extend(above.flat_map(|member| [of(&keys, member), of(&checks, member)]).flatten());
+            let Some(relation) = self.catalog.relations.get_mut(at) else { continue };
+            relation.parts.extend(parts);
+            relation.apart.extend(apart);
+        }
+        Ok(())
+    }
+
     fn constraints(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
         for row in answers.rows::<3>("unique_indexes")? {
             let [oid, key, plain] = row?;
@@ -375,8 +418,8 @@ impl Loader {
     fn policies(&mut self, answers: &Answers<'_>, known: &code::Code<'_>) -> Result<(), CatalogError> {
         let mut runs: HashMap<RelationIndex, Gathered> = HashMap::new();
         let mut within: BTreeSet<(RelationIndex, RelationIndex)> = BTreeSet::new();
-        for row in answers.rows::<5>("policies")? {
-            let [oid, on, attnum, function, of] = row?;
+        for row in answers.rows::<6>("policies")? {
+            let [oid, on, attnum, function, of, names_rows] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
             let read = self.known(on).and_then(|on| Some((on, self.catalog.relation(on)?)));
             // What it runs, or reads that is no table, pg_depend does not tell.
@@ -390,9 +433,13 @@ impl Loader {
                 None => (Vec::new(), code.is_none() || on != "0"),
                 Some((on, relation)) => {
                     let columns = relation.columns.iter().enumerate();
+                    let is_named = |number: i32| number == attnum || truth(names_rows);
+                    let beside = if at == on { &[] } else { relation.apart.as_slice() };
+                    let table = if attnum == TABLEOID { relation.parts.as_slice() } else { &[] };
                     let named = columns
-                        .filter(|(_, column)| column.number == attnum)
+                        .filter(|(_, column)| is_named(column.number))
                         .map(|(at, _)| (on, at))
+                        .chain(beside.iter().chain(table).copied())
                         .collect();
                     (named, !relation.is_base())
                 }
@@ -406,7 +453,8 @@ impl Loader {
         }
         for (at, code) in runs {
             if let Some(relation) = self.catalog.relations.get_mut(at) {
-                relation.on_read.extend(code.into_bodies());
+                relation.on_read.extend(code.bodies().iter().cloned());
+                relation.on_policy = code.into_bodies();
             }
         }
         for row in answers.rows::<2>("policy_texts")? {
@@ -418,18 +466,23 @@ impl Loader {
                 relation.into_iter().for_each(|relation| relation.doubtful = true);
             }
         }
-        self.policies_within_policies(&within);
+        // What a policy reads has policies of its own, which apply to whoever it applies to.
+        self.policies_within(&within, |it| &it.on_read);
         Ok(())
     }
 
-    /// What a policy reads has policies of its own, which apply to whoever it applies to. `within`: tables, and what their
-    /// policies read.
-    fn policies_within_policies(&mut self, within: &BTreeSet<(RelationIndex, RelationIndex)>) {
+    /// Policies apply to whatever is made of what they are on. `within`: relations, and what is within them; `runs`: what of that
+    /// runs with them.
+    fn policies_within(
+        &mut self,
+        within: &BTreeSet<(RelationIndex, RelationIndex)>,
+        runs: fn(&Relation) -> &Vec<Arc<Body>>,
+    ) {
         for _ in 0..MAX_POLICIES_WITHIN {
             let mut has_changed = false;
             for (at, on) in within {
                 let Some(of) = self.catalog.relation(*on) else { continue };
-                let (doubtful, reads, runs) = (of.doubtful, of.policy_reads.clone(), of.on_read.clone());
+                let (doubtful, reads, runs) = (of.doubtful, of.policy_reads.clone(), runs(of).clone());
                 let Some(relation) = self.catalog.relations.get_mut(*at) else { continue };
                 let before = (relation.doubtful, relation.policy_reads.len(), relation.on_read.len());
                 relation.doubtful |= doubtful;
@@ -437,6 +490,7 @@ impl Loader {
                 let more: BTreeSet<ColumnRef> = reads.into_iter().filter(|it| !known.contains(it)).collect();
                 relation.policy_reads.extend(more);
                 Body::merge(&mut relation.on_read, &runs);
+                Body::merge(&mut relation.on_policy, &runs);
                 has_changed |=
                     before != (relation.doubtful, relation.policy_reads.len(), relation.on_read.len());
             }
@@ -452,8 +506,13 @@ impl Loader {
         }
     }
 
-    /// Policies and checks of what a view is made of apply to whoever reads the view.
+    /// Policies and checks of what a view is made of apply to whoever reads the view. Of a materialised one, policies decided
+    /// which rows it has.
     fn policies_beneath_views(&mut self) {
+        let filled = self.catalog.relations.iter().enumerate();
+        let filled = filled.filter(|(_, it)| it.kind == RelationKind::MaterialisedView);
+        let within = filled.flat_map(|(at, it)| it.reads_relations.iter().map(move |on| (at, *on)));
+        self.policies_within(&within.collect(), |it| &it.on_policy);
         for at in 0..self.catalog.relations.len() {
             let Some(view) = self.catalog.relation(at).filter(|it| it.kind == RelationKind::View) else {
                 continue;

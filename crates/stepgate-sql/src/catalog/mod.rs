@@ -404,6 +404,11 @@ impl Catalog {
         schemas.all(|(schema, _)| schema == "pg_catalog")
     }
 
+    /// Whether rows are kept apart by something, in partitions or children.
+    pub(crate) fn keeps_apart(&self) -> bool {
+        self.relations.iter().any(|relation| !relation.parts.is_empty())
+    }
+
     pub(crate) fn relation(&self, index: RelationIndex) -> Option<&Relation> {
         self.relations.get(index)
     }

@@ -7,11 +7,13 @@ pub struct CatalogQuery {
     pub sql: &'static str,
 }
 
-/// Which function is run, as a text: 0 if it is the server's own and only computes. A shell operator runs none yet.
+/// Which function is run, as a text: 0 if it is the server's own and only computes. A shell operator runs none yet. What
+/// initdb made has OIDs below FirstNormalObjectId (access/transam.h): internal and immutable are also aggregates and the
+/// constructors of range types, whoever made them.
 macro_rules! runs {
     ($function:literal) => {
         concat!(
-            "coalesce((select case when p.provolatile = 'i' and l.lanname = 'internal' then '0' \
+            "coalesce((select case when p.oid < 16384 and p.provolatile = 'i' and l.lanname = 'internal' then '0' \
              else p.oid::text end from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
              where p.oid = ",
             $function,
@@ -140,13 +142,28 @@ macro_rules! locked {
     };
 }
 
+/// Whether it puts a range together, or several: nobody but a superuser makes others that are internal, aggregates apart.
+macro_rules! constructs {
+    ($function:literal) => {
+        concat!(
+            $function,
+            ".prolang = 12 and ",
+            $function,
+            ".prosrc in ('range_constructor2', 'range_constructor3', 'multirange_constructor0', \
+             'multirange_constructor1', 'multirange_constructor2')"
+        )
+    };
+}
+
 /// `computing (oid)`: functions in C of PostgreSQL's own extensions that read nothing but their arguments. An extension's name
 /// and the library together say whose they are: only a superuser makes a function in C, and what its owner may change of it
 /// besides (SET, SECURITY DEFINER) is looked at. Immutable ones compute, and those that are named make random values or
-/// look into a dictionary. None that is given any type there is: it may call what belongs to that.
+/// look into a dictionary. None that is given any type there is: it may call what belongs to that. Besides, what CREATE TYPE
+/// makes to put ranges together: how bounds compare, only a superuser says; a canonical function is not looked at.
 macro_rules! computing {
     () => {
-        "computing (oid) as materialized (select p.oid from (values ('citext', 'citext'), ('cube', 'cube'), \
+        concat!(
+            "computing (oid) as materialized (select p.oid from (values ('citext', 'citext'), ('cube', 'cube'), \
          ('earthdistance', 'earthdistance'), ('fuzzystrmatch', 'fuzzystrmatch'), ('hstore', 'hstore'), ('intarray', '_int'), \
          ('isn', 'isn'), ('ltree', 'ltree'), ('pg_trgm', 'pg_trgm'), ('pgcrypto', 'pgcrypto'), ('seg', 'seg'), \
          ('unaccent', 'unaccent'), ('uuid-ossp', 'uuid-ossp')) k (name, library) \
@@ -159,7 +176,36 @@ macro_rules! computing {
          ('gen_random_bytes', 'gen_random_uuid', 'gen_salt', 'pgp_pub_encrypt', 'pgp_pub_encrypt_bytea', 'pgp_sym_encrypt', \
          'pgp_sym_encrypt_bytea', 'unaccent', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4')) \
          and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' and (t.oid = any (p.proargtypes::pg_catalog.oid[]) \
-         or t.oid = p.prorettype and t.oid <> 'pg_catalog.record'::pg_catalog.regtype)))"
+         or t.oid = p.prorettype and t.oid <> 'pg_catalog.record'::pg_catalog.regtype)) \
+         union all select p.oid from pg_catalog.pg_proc p where p.oid >= 16384 and ",
+            constructs!("p"),
+            " and not p.prosecdef and p.proconfig is null and not exists (select from pg_catalog.pg_range r \
+         where r.rngcanonical::pg_catalog.oid <> 0 and p.prorettype::text in (r.rngtypid::text, pg_catalog.to_jsonb(r) ->> 'rngmultitypid')))"
+        )
+    };
+}
+
+/// `given (classid, objid)`: operators and casts that an extension brings with functions in C of its own. Whoever owns an
+/// extension may put others into it: of their own making, or for types of their own. None that takes any type there is.
+/// (`isn` has functions that are the server's by other names.)
+macro_rules! given {
+    () => {
+        concat!(
+            "given (classid, objid) as materialized (select d.classid, d.objid from pg_catalog.pg_depend d \
+         left join pg_catalog.pg_operator o on o.oid = d.objid and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+         left join pg_catalog.pg_cast k on k.oid = d.objid and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
+         join pg_catalog.pg_depend f on f.objid = coalesce(o.oprcode::pg_catalog.oid, k.castfunc) \
+         and f.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and f.deptype = 'e' \
+         and f.refclassid = d.refclassid and f.refobjid = d.refobjid \
+         join pg_catalog.pg_proc p on p.oid = f.objid join pg_catalog.pg_language l on l.oid = p.prolang \
+         where d.deptype = 'e' and p.prokind = 'f' and l.lanname in ('c', 'internal') and not (",
+            constructs!("p"),
+            ") and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' \
+         and t.oid = any (p.proargtypes::pg_catalog.oid[]) and t.oid <> 'pg_catalog.record'::pg_catalog.regtype) \
+         and not exists (select from (select o.oprowner union all select t.typowner from pg_catalog.pg_type t \
+         where t.oid in (k.castsource, k.casttarget) and t.oid >= 16384) w (owner) where w.owner <> p.proowner \
+         and w.owner not in (select r.oid from pg_catalog.pg_roles r where r.rolsuper)))"
+        )
     };
 }
 
@@ -245,6 +291,19 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         name: "inherits",
         sql: "select inhrelid::text, inhparent::text from pg_catalog.pg_inherits",
+    },
+    CatalogQuery {
+        // By which columns rows are kept apart: those of the keys of partitioned tables (0: all), and of the checks that a child
+        // by inheritance has of its own (none: all).
+        name: "kept_apart",
+        sql: "select t.partrelid::text, 'key', case when t.partexprs::text like '%:varattno 0 %' then '0' \
+              else pg_catalog.concat_ws(' ', t.partattrs::text, (select pg_catalog.string_agg(pg_catalog.split_part(f.field, ' ', 2), ' ') \
+              from pg_catalog.unnest(pg_catalog.string_to_array(t.partexprs::text, ' :')) f (field) \
+              where f.field like 'varattno %')) end from pg_catalog.pg_partitioned_table t \
+              union all select k.conrelid::text, 'check', case when 0 = any (k.conkey) then '0' else k.conkey::text end \
+              from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid \
+              where k.contype = 'c' and k.coninhcount = 0 and k.conkey is not null and not c.relispartition \
+              and k.conrelid in (select i.inhrelid from pg_catalog.pg_inherits i)",
     },
     CatalogQuery {
         // A definition can be read under a lock (AccessShareLock) on the view and on what it names (ruleutils.c,
@@ -372,7 +431,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // twins no tree is looked at. Then which of them cast, where there are casts of somebody's own.
         name: "reread",
         sql: "with names (name) as materialized (select n.name from (select p.proname, p.pronamespace in \
-              ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace) or l.lanname in ('c', 'internal') \
+              ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace) or l.lanname = 'c' \
               from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
               union all select t.typname, false from pg_catalog.pg_type t where t.typnamespace not in \
               ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace, 'pg_toast'::pg_catalog.regnamespace)) \
@@ -479,12 +538,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // A column of a relation, or else a function that is called, or a type outside pg_catalog.
+        // A column of a relation, or else a function that is called, or a type outside pg_catalog. The last: whether the policy names
+        // a whole row, of which pg_depend says no more than of any relation of FROM.
         name: "policies",
         sql: concat!(
             "with recursive ",
             kin!(),
-            " select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+            ", p (oid, polrelid, names_rows) as materialized (select p.oid, p.polrelid, \
+              pg_catalog.concat(p.polqual::text, p.polwithcheck::text) like '%:varattno 0 %' from pg_catalog.pg_policy p \
+              join pg_catalog.pg_class c on c.oid = p.polrelid where c.relrowsecurity) \
+              select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               then d.refobjid else 0 end)::text, d.refobjsubid::text, case d.refclassid \
               when 'pg_catalog.pg_proc'::pg_catalog.regclass then ",
             runs!("d.refobjid"),
@@ -493,11 +556,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             runs!("o.oprcode"),
             " else '0' end, \
               (case when d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refobjid >= 12000 then d.refobjid \
-              else 0 end)::text from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
-              join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
+              else 0 end)::text, p.names_rows::text from p join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
               left join kin k on k.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
               left join pg_catalog.pg_operator o on o.oid = k.other \
-              where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
+              where d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
               'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, \
               'pg_catalog.pg_type'::pg_catalog.regclass)"
         ),
@@ -564,7 +626,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types (an aggregate has those of its states, too) the
         // checks of domains. Of `computing` none is needed. Of those that cannot be read, the text of such as indexes may call
-        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, which find nothing by name.
+        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, and immutable ones find nothing by name.
         name: "routines",
         sql: concat!(
             "with ",
@@ -576,7 +638,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
               select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
               case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') \
-              when '' then case when l.lanname in ('c', 'internal') then 'null' \
+              when '' then case when l.lanname = 'c' and p.provolatile = 'i' then 'null' \
               when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
@@ -606,29 +668,30 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // With the functions that it or its kin run, 0 if that is the server's own and only computes. Of an extension's, those
-        // whose function is not in C: whoever owns an extension may put an operator of their own into it.
+        // With the functions that it or its kin run, 0 if that is the server's own and only computes. None of `given`.
         name: "operators",
         sql: concat!(
             "with recursive ",
             kin!(),
+            ", ",
+            given!(),
             " select distinct n.oprname::text, ",
             runs!("o.oprcode"),
             " from kin k join pg_catalog.pg_operator n on n.oid = k.oid join pg_catalog.pg_operator o on o.oid = k.other \
               where (o.oid >= 16384 or n.oid >= 16384) \
-              and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
-              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
-              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
-              where p.oid = o.oprcode and l.lanname in ('c', 'internal')))"
+              and o.oid not in (select g.objid from given g \
+              where g.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)"
         ),
     },
     CatalogQuery {
         // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`), one to text within
-        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat). Of an
-        // extension's, as with operators.
+        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat). None
+        // of `given`.
         name: "casts",
         sql: concat!(
-            "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
+            "with ",
+            given!(),
+            " select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
               'text'::pg_catalog.regtype) then 'i' \
               else k.castcontext::text end, ",
             runs!("k.castfunc"),
@@ -636,10 +699,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where k.oid >= 16384 and k.castfunc <> 0 \
               and not exists (select from pg_catalog.pg_proc p where p.oid = k.castfunc \
               and p.prosrc = 'multirange_constructor1' and p.prolang = 12) \
-              and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
-              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass \
-              and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
-              where p.oid = k.castfunc and l.lanname in ('c', 'internal')))"
+              and k.oid not in (select g.objid from given g \
+              where g.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)"
         ),
     },
     CatalogQuery {

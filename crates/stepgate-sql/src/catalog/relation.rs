@@ -28,6 +28,10 @@ pub(crate) struct Relation {
     pub(crate) family: Vec<RelationIndex>,
     /// Descendants alone.
     pub(crate) children: Vec<RelationIndex>,
+    /// What it tells of a row that it is among the partitions or children: what those beneath keep apart.
+    pub(crate) parts: Vec<ColumnRef>,
+    /// What it tells of a row that it is here: what those above keep apart, or its own checks as a child.
+    pub(crate) apart: Vec<ColumnRef>,
     /// Base columns that the definition of a view or materialised view names, views seen through; of a table
     /// that a session made, those it was filled from.
     pub(crate) reads: Vec<ColumnRef>,
@@ -67,6 +71,8 @@ pub(crate) struct Relation {
     pub(crate) on_read: Vec<Arc<Body>>,
     /// Of that, what its columns' types run.
     pub(crate) on_literal: Vec<Arc<Body>>,
+    /// Of that, what its policies run.
+    pub(crate) on_policy: Vec<Arc<Body>>,
     /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
     pub(crate) bounded: bool,
     /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.

@@ -173,6 +173,10 @@ impl Seeing<'_> {
             }
             if relation.is_base() {
                 seen.relations.insert(on);
+                seen.columns.extend(&relation.apart);
+                if view.words.contains("tableoid") {
+                    seen.columns.extend(&relation.parts);
+                }
                 for (position, column) in relation.columns.iter().enumerate() {
                     let is_named = numbers.contains(&column.number) || view.words.contains(&column.name);
                     if view.whole_rows || is_named {

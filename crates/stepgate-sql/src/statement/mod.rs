@@ -43,6 +43,8 @@ pub(crate) struct Context<'c> {
     pub(crate) node: Option<Node<'c>>,
     /// It is run, and not only planned.
     pub(crate) executes: bool,
+    /// It is run to show what each part of its plan did.
+    pub(crate) explains: bool,
 }
 
 /// The function in whose body a statement stands.
@@ -342,9 +344,15 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         }
     }
     let executes = context.node.is_some_and(executes);
-    let context = Context { node: context.node.and_then(explained), executes, ..context };
+    let context = Context { node: context.node.and_then(explained), executes, explains: executes, ..context };
     match rest.word(0) {
-        Some("execute") => dynamic(facts, Kind::Explain),
+        Some("execute") => {
+            dynamic(facts, Kind::Explain);
+            // What it goes on with does not say what that tells of partitions.
+            if executes && context.catalog.keeps_apart() {
+                statement_doubt(facts, "unsupported-statement");
+            }
+        }
         // It makes nothing unless it runs.
         Some("create") if !executes => match rest.find_word("as") {
             Some(at) => drop(inner_query(create::without_data(rest.after(at + 1)), context, facts)),

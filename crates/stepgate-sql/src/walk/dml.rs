@@ -339,6 +339,7 @@ impl Walker<'_> {
         }
         let (alias, renamed) = self.alias(alias.as_ref());
         let index = self.target(name, events)?;
+        self.apart(index);
         let aliased = alias.is_some();
         let alias = alias.or_else(|| self.parts(name).pop());
         let source = Source::Relation { index, renamed, aliased };
@@ -457,6 +458,7 @@ impl Walker<'_> {
             return self.inserts(index, &named, &Probes::default());
         }
         self.read_relation(index);
+        self.apart(index);
         self.estimate = relation.rows;
         match columns {
             None => self.touch_all((0..relation.columns.len()).map(|at| (index, at)), Uses::OUTPUT),

@@ -361,6 +361,7 @@ impl Walker<'_> {
             return Vec::new();
         };
         self.read_relation(index);
+        self.apart(index);
         let aliased = alias_name.is_some();
         let source = Source::Relation { index, renamed, aliased };
         vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source, star: RefCell::default() })]
@@ -465,6 +466,7 @@ impl Walker<'_> {
         let mut unsure = false;
         for items in place.scope.into_iter().flat_map(Scope::levels) {
             let hit = self.hit_level(name, items);
+            self.kept_apart(name, items, uses);
             if hit != Hit::Miss {
                 self.through(name, items, uses);
             }
@@ -479,6 +481,7 @@ impl Walker<'_> {
         if let Some(item) = self.item(name, place) {
             return self.whole_row(&item, uses);
         }
+        self.apart_from_row(name);
         if !self.row_of_trigger(name, None) && !unsure && !self.is_argument(name) {
             self.doubt("unresolved-name");
         }
@@ -516,6 +519,7 @@ impl Walker<'_> {
 
     fn column_of(&mut self, item: &Rc<Item>, column: &str, uses: Uses) {
         let hit = item.hit(column, self.catalog);
+        self.kept_apart(column, std::slice::from_ref(item), uses);
         if hit != Hit::Miss {
             self.through(column, std::slice::from_ref(item), uses);
         }

@@ -3,6 +3,7 @@
 //! Granularity is that of the server's own privilege checks: every column named anywhere counts, whether or
 //! not the result shows it. What is not explicitly understood becomes a doubt.
 
+mod apart;
 mod command;
 mod compare;
 mod dml;
@@ -80,6 +81,7 @@ pub(crate) fn statement(
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
     walker.executes = context.executes;
+    walker.explains = context.explains;
     walker.node = context.node;
     // What goes into a new relation is told column by column.
     walker.large.followed = !stores;
@@ -177,6 +179,8 @@ struct Walker<'c> {
     goes_on: bool,
     /// It is run, and not only planned.
     executes: bool,
+    /// It is run to show what each part of its plan did.
+    explains: bool,
     /// Triggers that are fired.
     fired: Vec<Fired<'c>>,
     /// The cursor whose current row is written.
@@ -223,6 +227,7 @@ impl<'c> Walker<'c> {
             parsed: Vec::new(),
             goes_on: false,
             executes: true,
+            explains: false,
             budget: Budget::default(),
             fired: Vec::new(),
             current_of: None,

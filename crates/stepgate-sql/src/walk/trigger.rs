@@ -31,7 +31,7 @@ const MAX_ROUNDS: usize = 8;
 /// The row whose trigger a step is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row<'c> {
-    relation: RelationIndex,
+    pub(super) relation: RelationIndex,
     /// What the step takes of it may be seen.
     shows: bool,
     /// There is a new row for certain, or an old one.

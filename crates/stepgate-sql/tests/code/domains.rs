@@ -415,3 +415,54 @@ fn ddl_that_has_a_checked_literal_parsed_is_not_taken_for_one_that_runs_nothing(
     ];
     check(&cases, &snapshot(&cluster, "shop"));
 }
+
+/// Ranges of what is checked: the constructors that CREATE TYPE makes are internal and immutable, in the user's schema.
+const RANGES: &str = "
+    create function tells(text) returns boolean language sql immutable as
+      'select (select email || '' is theirs'' from public.people where id between 1 and 1)::int > 0';
+    create domain told as text check (tells(value));
+    create type told_range as range (subtype = told, multirange_type_name = told_ranges);
+    create type span as range (subtype = int, multirange_type_name = spans);
+    create type mood_span as range (subtype = mood);
+    create operator %%%% (leftarg = told, rightarg = told, function = told_range);
+    create operator %%%# (leftarg = int, rightarg = int, function = span);
+    create table spanned (id int, a int, b int, s span, t text);
+    create policy p on spanned using (span(a, b) @> id and spans(span(a, b)) @> id);
+    create table guessed (id int, t text);
+    create policy p on guessed using (told_range(t, t) is not null);
+    create table put (id int, t text default (lower(told_range('a', 'b')))::text, s span default span(1, 2));
+    create view shown as select told_range(t, t) as r from spanned;
+    create view spans_shown as select span(a, b) as r from spanned;
+    create index on spanned using gist (span(a, b));
+    alter table spanned enable row level security; alter table guessed enable row level security;
+    create type odd; create function canon(odd) returns odd immutable language internal as 'int4range_canonical';
+    create type odd as range (subtype = int4, canonical = canon);";
+
+#[test]
+fn a_range_is_put_together_by_what_its_bounds_check() {
+    let (cluster, _) = shop();
+    cluster.load("shop", RANGES).expect("types");
+    for (attack, told) in
+        [("select 'a' %%%% 'b'", "AAA is theirs"), ("select told_range('a', 'b')", "AAA is theirs")]
+    {
+        let output = cluster.psql_command("shop").args(["-c", attack]).output().expect("psql");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains(told), "{attack}: {error}");
+    }
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        ("select 'a' %%%% 'b'", "people.email"),
+        ("select told_range('a', 'b')", "people.email"),
+        ("select told_ranges()", "people.email"),
+        ("insert into put (id) values (1)", "people.email"),
+        ("select r from shown", "people.email"),
+        ("select id from guessed", "people.email"),
+        ("select odd(1, 2)", "?"),
+        // Ranges of what nobody checks.
+        ("select 1 %%%# 2, span(1, 2), spans(span(1, 2)), mood_span('on', null)", ""),
+        ("select r from spans_shown", ""),
+        ("select id from spanned where s @> 1", ""),
+        ("insert into spanned (id, a, b) values (1, 2, 3)", ""),
+    ];
+    check(&cases, &catalog);
+}

@@ -179,3 +179,49 @@ fn functions_of_somebodys_with_names_of_the_servers_or_of_extensions_are_what_th
     let [facts] = analyze(b"select max(1)", &catalog, &unknown).try_into().expect("one statement");
     assert_eq!(facts.certainty, Certainty::Unknown);
 }
+
+/// Operators and casts that somebody put into an extension of theirs, which PostgreSQL lets any owner of a database make.
+const PUT_IN: &str = "
+    create role owner_of_seg; grant create on database shop to owner_of_seg; grant create, usage on schema public to owner_of_seg;
+    create schema apart; grant create, usage on schema apart to owner_of_seg;
+    set role owner_of_seg;
+    create extension seg schema apart; create extension isn schema apart; create extension tablefunc schema apart;
+    create extension hstore schema apart; create extension citext schema apart;
+    create operator %%%% (leftarg = text, rightarg = text, function = pg_catalog.ts_stat);
+    alter extension seg add operator %%%% (text, text);
+    create operator %%%! (rightarg = int, function = pg_catalog.pg_stat_get_activity);
+    alter extension seg add operator %%%! (none, int);
+    create operator %%%# (leftarg = text, rightarg = int, function = apart.crosstab);
+    alter extension tablefunc add operator %%%# (text, int);
+    create type spelt as enum ('a'); create type ofs as range (subtype = spelt);
+    alter extension seg add type ofs;
+    create operator %%%@ (leftarg = spelt, rightarg = spelt, function = ofs);
+    alter extension seg add operator %%%@ (spelt, spelt);
+    create operator %%%~ (leftarg = int, rightarg = int, function = int4eq);
+    alter extension seg add operator %%%~ (int, int);
+    create table pairs (id int, h apart.hstore, s apart.seg, n apart.isbn, c apart.citext);";
+
+#[test]
+fn operators_that_somebody_put_into_an_extension_are_not_the_extensions() {
+    let (cluster, _) = database("calls.sql");
+    cluster.load("shop", PUT_IN).expect("the extensions");
+    let attack = "select $$select to_tsvector('simple', email) from people where id = 1$$ %%%% 'abcd'";
+    let shown = cluster.psql("shop", attack).expect("the server runs it");
+    assert!(shown.contains("(a,1,1)"), "{shown}");
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        (attack, "?"),
+        ("select %%%! 0", "?"),
+        ("select 'select 1, 2, email from people' %%%# 1", "?"),
+        ("select 'a' %%%@ 'a'", ""),
+        ("select 1 %%%~ 1", ""),
+        // It makes a row of whatever type.
+        ("select null::people operator(apart.#=) 'a=>1'", "?"),
+        // The extensions' own.
+        ("select id from pairs where h operator(apart.->) 'a' = 'b' and h operator(apart.@>) 'a=>1'", ""),
+        ("select id from pairs where s operator(apart.&&) '1 .. 2' and s = '1' and n = '0-393-04002-X'", ""),
+        ("select id from pairs where c = 'a' and c operator(apart.~~) 'b'", ""),
+        ("select 'x'::apart.citext::text, n::text, '1'::text::apart.citext from pairs", ""),
+    ];
+    check(&cases, &catalog);
+}

@@ -12,6 +12,7 @@ mod domains;
 mod extensions;
 mod generated;
 mod missing;
+mod partitions;
 mod paths;
 mod planned;
 mod policies;

@@ -3,7 +3,7 @@
 use stepgate_types::Certainty;
 
 use super::common::snapshot;
-use super::{check, database, facts};
+use super::{check, database, facts, guarded};
 
 /// Tables that a role may read and write by policies which call, or read, what is the server's own.
 const OF_SERVER: &str = "
@@ -113,4 +113,155 @@ fn a_policy_that_cannot_be_printed_now_is_not_known() {
     assert!(catalog.has_locked() && unknown(&catalog));
     let catalog = snapshot(&cluster, "shop");
     assert!(!catalog.has_locked() && !unknown(&catalog));
+}
+
+/// CREATE AGGREGATE makes functions that are internal and immutable.
+#[test]
+fn a_policy_that_calls_an_aggregate_of_somebodys_runs_what_that_runs() {
+    let (cluster, _) = database("planned.sql");
+    let schema = "
+        create function looks(text, text) returns text language sql stable as
+          'select case when exists (select from public.people where id = 1 and email = $2) then ''y'' else ''n'' end';
+        create function looks_slowly(text, text) returns text language plpgsql as 'begin return looks($1, $2); end';
+        create function ends(text) returns text language sql stable as 'select email from public.people where id = 1';
+        create aggregate leak (text) (sfunc = looks, stype = text);
+        create aggregate leak_slowly (text) (sfunc = looks_slowly, stype = text);
+        create aggregate leak_last (text) (sfunc = textcat, stype = text, finalfunc = ends);
+        create aggregate joined (text) (sfunc = textcat, stype = text);
+        create table one (e text); insert into one values ('');
+        create table q (x text); create policy p on q using ((select leak(q.x || one.e) from one) = 'y');
+        create table q_slow (x text); create policy p on q_slow using ((select leak_slowly(q_slow.x || one.e) from one) = 'y');
+        create table q_last (x text); create policy p on q_last using ((select leak_last(q_last.x || one.e) from one) = q_last.x);
+        create table q_plain (x text); create policy p on q_plain using ((select joined(q_plain.x || one.e) from one) = 'y');
+        insert into q values ('a@b.test'), ('zzz'); create role reader; grant select on q, one, people to reader;
+        alter table q enable row level security; alter table q_slow enable row level security;
+        alter table q_last enable row level security; alter table q_plain enable row level security;";
+    cluster.load("shop", schema).expect("load");
+    let shown = cluster.psql("shop", "set role reader; select x from q").expect("the server runs it");
+    assert!(shown.contains("a@b.test") && !shown.contains("zzz"), "{shown}");
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        ("select x from q", "people.email"),
+        ("select x from q_slow", "?"),
+        ("select x from q_last", "people.email"),
+        ("select x from q_plain", ""),
+    ];
+    check(&cases, &catalog);
+}
+
+/// pg_depend has no columns for a whole row.
+#[test]
+fn a_policy_that_names_a_whole_row_reads_all_of_it() {
+    let (cluster, _) = database("planned.sql");
+    let load = |sql: &str| cluster.load("shop", sql).expect("load");
+    load(
+        "create role reader; grant select on people to reader; create table copies (m people);
+          create function held(p people) returns boolean language sql stable as 'select true'",
+    );
+    let policies = [
+        "exists (select from people c where c.id = 1 and split_part(c::text, ',', 2) = x)",
+        "exists (select from people c where c.id = 1 and to_jsonb(c) ->> 'email' = x)",
+        "exists (select from people c where c in (select m from copies))",
+        "exists (select from people c where held(c) and (c).town = x)",
+        "exists (select from (people c cross join copies d) j where j::text = x)",
+        "exists (select from people c where c = (select d from people d where d.id = 1))",
+    ];
+    for (at, policy) in policies.iter().enumerate() {
+        load(&format!(
+            "create table q_{at} (x text, secret text); insert into q_{at} values ('a@b.test'), ('zzz'); grant select on q_{at} to reader;
+             create policy p on q_{at} using ({policy}); alter table q_{at} enable row level security;"
+        ));
+    }
+    load("create table own_row (x text, secret text); create policy p on own_row using (own_row::text like '%a%');
+          alter table own_row enable row level security;
+          create table plain_row (x text, secret text); alter table plain_row enable row level security;
+          create policy p on plain_row using (exists (select from people c where c.town = x))");
+    let shown = cluster.psql("shop", "set role reader; select x from q_0").expect("the server runs it");
+    assert!(shown.contains("a@b.test") && !shown.contains("zzz"), "{shown}");
+    let catalog = snapshot(&cluster, "shop");
+    for at in 0..policies.len() {
+        let sql = format!("select x from q_{at}");
+        let facts = &facts(&sql, &catalog)[0];
+        assert_ne!(facts.certainty, Certainty::Unknown, "{sql}: {:?}", facts.reasons);
+        // The policy's own table counts as well: nobody says whose row it is.
+        assert!(guarded(facts).contains("people.email"), "{sql}: {:?}", guarded(facts));
+    }
+    check(&[("select x from own_row", "own_row.secret"), ("select x from plain_row", "")], &catalog);
+}
+
+/// Which rows a materialised view has, the policies beneath it decided when it was filled.
+#[test]
+fn a_materialised_view_has_the_rows_that_policies_gave_it() {
+    let (cluster, _) = database("planned.sql");
+    let schema = "
+        create table g (x text); insert into g values ('a@b.test'), ('zzz');
+        create policy p on g using (exists (select from people m where m.id = 1 and m.email = x));
+        create function is_known(t text) returns boolean language sql stable as 'select exists (select from public.people where email = t)';
+        create function is_known_slowly(t text) returns boolean language plpgsql as 'begin return is_known(t); end';
+        create table h (x text); create policy p on h using (is_known(x));
+        create table i (x text); create policy p on i using (is_known_slowly(x));
+        create table j (x text); create policy p on j using (x <> 'y');
+        create role owner_of_views; grant select on g, h, i, j, people to owner_of_views; grant all on schema public to owner_of_views;
+        alter table g enable row level security; alter table h enable row level security;
+        alter table i enable row level security; alter table j enable row level security;
+        set role owner_of_views;
+        create materialized view of_g as select x from g;
+        create materialized view of_h as select x from h; create materialized view of_i as select x from i;
+        create materialized view of_j as select x from j;
+        create view over_of_g as select x from of_g; create materialized view of_that as select x from over_of_g;
+        create materialized view of_that_too as select count(*) as n from of_that;
+        create index on of_j ((x || 'y'));";
+    cluster.load("shop", schema).expect("load");
+    let shown = cluster.psql("shop", "select x from of_g").expect("the server runs it");
+    assert!(shown.contains("a@b.test") && !shown.contains("zzz"), "{shown}");
+    let catalog = snapshot(&cluster, "shop");
+    let cases = [
+        ("select x from g", "people.email"),
+        ("select x from of_g", "people.email"),
+        ("select count(*) from of_g", "people.email"),
+        ("select x from over_of_g", "people.email"),
+        ("select x from of_that", "people.email"),
+        ("select n from of_that_too", "people.email"),
+        ("select x from of_h", "people.email"),
+        ("select x from of_i", "?"),
+        ("select x from of_j", ""),
+    ];
+    check(&cases, &catalog);
+}
+
+/// The columns of an alias are printed in parentheses, as a call's arguments are.
+#[test]
+fn a_policy_that_names_the_columns_of_an_alias_calls_nothing_thereby() {
+    let (cluster, _) = database("planned.sql");
+    let policies = [
+        ("values_named", "exists (select from (values (x)) z(v) where z.v = 'a')"),
+        ("functions_named", "exists (select from unnest(array[x]) with ordinality z(v, n) where z.v = 'a')"),
+        ("tables_named", "exists (select from other.none z(v) where z.v = 1)"),
+        ("subqueries_named", "exists (select from (select 1, (select 2)) z(v, w) where w = 2 and x = 'a')"),
+        ("calls_distinct", "exists (select distinct on (x) set_config('search_path', x, false))"),
+        (
+            "calls_within",
+            "exists (select distinct on ((x)) set_config('search_path', x, false) from (values (x)) z(x))",
+        ),
+        ("calls_by_operator", "x operator(other.||||) set_config(x, x, y)"),
+        (
+            "calls_in_values",
+            "exists (select from (values (set_config('a.b', x, false))) z(v) where z.v = 'a')",
+        ),
+    ];
+    let operator = "create function other.joined(text, text) returns boolean language sql as 'select true';
+        create operator other.|||| (leftarg = text, rightarg = text, function = other.joined)";
+    cluster.load("shop", operator).expect("an operator");
+    for (table, policy) in policies {
+        let policy = policy.replace("set_config('search_path', x, false)", "set_config(x, x, y)");
+        let sql = format!(
+            "create table {table} (x text, y boolean); create policy p on {table} using ({policy}); alter table {table} enable row level security;"
+        );
+        cluster.load("shop", &sql).expect("a policy");
+    }
+    let catalog = snapshot(&cluster, "shop");
+    for (table, _) in policies {
+        let expected = if table.starts_with("calls") { "?" } else { "" };
+        check(&[(&format!("select x from {table}"), expected)], &catalog);
+    }
 }

@@ -1,0 +1,62 @@
+//! What tells of a row in which partition or child it is, and so of the columns by which those are kept apart: `tableoid`, a
+//! partition's own name, and what EXPLAIN ANALYZE counts in each.
+
+use std::rc::Rc;
+
+use super::Walker;
+use super::scope::{Hit, Item, Source};
+use super::uses::Uses;
+use crate::catalog::{ColumnRef, RelationIndex, RelationKind};
+
+/// The column that all tables have.
+const TABLE: &str = "tableoid";
+
+impl Walker<'_> {
+    /// A name was looked for among these items.
+    pub(super) fn kept_apart(&mut self, name: &str, items: &[Rc<Item>], uses: Uses) {
+        if name != TABLE {
+            return;
+        }
+        let catalog = self.catalog;
+        for item in items.iter().filter(|item| item.hit(name, catalog) == Hit::System) {
+            let Source::Relation { index, .. } = item.source else { continue };
+            let Some(relation) = catalog.relation(index) else { continue };
+            self.tells_of(&relation.parts, uses);
+        }
+    }
+
+    /// Rows are read of what was named.
+    pub(super) fn apart(&mut self, index: RelationIndex) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return };
+        self.tells_of(&relation.apart, Uses::PREDICATE);
+        if !self.explains {
+            return;
+        }
+        self.tells_of(&relation.parts, Uses::PREDICATE);
+        if relation.kind == RelationKind::View {
+            for base in relation.reads_relations.iter().filter_map(|base| catalog.relation(*base)) {
+                self.tells_of(&base.parts, Uses::PREDICATE);
+            }
+        }
+    }
+
+    /// A name was looked for in the code of a trigger, which knows the table of its row.
+    pub(super) fn apart_from_row(&mut self, name: &str) {
+        let catalog = self.catalog;
+        let row = self.body.row.filter(|_| matches!(name, "tg_relid" | "tg_relname" | "tg_table_name"));
+        let Some(relation) = row.and_then(|row| catalog.relation(row.relation)) else { return };
+        self.tells_of(&relation.apart, Uses::ROW);
+        self.tells_of(&relation.parts, Uses::ROW);
+    }
+
+    fn tells_of(&mut self, columns: &[ColumnRef], uses: Uses) {
+        for column in columns {
+            if !self.budget.spend(1) {
+                return self.doubt("too-complex");
+            }
+            self.touch_again(*column, uses);
+            self.named(*column, uses, false);
+        }
+    }
+}
