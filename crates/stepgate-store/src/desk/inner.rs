@@ -75,9 +75,16 @@ impl Inner {
     }
 
     /// By which groups a person may answer that request, or, where they have approved it, has their approval counted: by
-    /// what they have had all along since.
-    pub(super) fn rights_to(&self, open: &Open, person: &PersonName) -> Rights {
-        self.groups_since(person, open.approvers().get(person).copied().unwrap_or(LATER))
+    /// what they have had all along since. Whoever has asked for some of the same has none, and nor has who answers in their place.
+    pub(super) fn rights_to(&self, state: &State, open: &Open, person: &PersonName) -> Rights {
+        let wishers = state.wishers(open.ask());
+        if wishers.contains(person) {
+            return Rights::default();
+        }
+        let voted = open.approvers().get(person).copied();
+        let mut rights = self.groups_since(person, voted.unwrap_or(LATER));
+        rights.lent.retain(|by, _| !wishers.contains(by));
+        rights
     }
 
     pub(super) fn caps(&self) -> Caps {
@@ -94,7 +101,7 @@ impl Inner {
             state.policies.keep_votes(|voter, at| self.approves_since(voter, at).is_ok());
         }
         let counts =
-            |entry: &Entry, voter| entry.open.may_answer(voter, &self.rights_to(&entry.open, voter));
+            |entry: &Entry, voter| entry.open.may_answer(voter, &self.rights_to(&state, &entry.open, voter));
         let lost = state.open.iter().flat_map(|(id, entry)| {
             let voters = entry.open.approvers().keys().filter(|voter| !counts(entry, voter));
             voters.map(|voter| (*id, voter.clone()))
