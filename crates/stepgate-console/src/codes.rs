@@ -114,6 +114,7 @@ mod tests {
         Person {
             name: "dana".parse().unwrap(),
             groups: Vec::new(),
+            joined: Default::default(),
             service: false,
             certificates: Vec::new(),
             loans: Vec::new(),

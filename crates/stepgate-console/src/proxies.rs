@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
+use stepgate_types::plain_network;
 
 use crate::api::{Api, Peer};
 
@@ -48,6 +49,9 @@ impl Proxies {
     pub fn trust(&mut self, network: &str) -> Result<(), &'static str> {
         let parsed = network.parse().or_else(|_| network.parse::<IpAddr>().map(IpNet::from));
         let network: IpNet = parsed.map_err(|_| "is no network")?;
+        let plain = plain_network(network.addr(), network.prefix_len());
+        let plain = plain.and_then(|(address, prefix)| IpNet::new(address, prefix).ok());
+        let network = plain.ok_or("is an address of IPv4 with a prefix of IPv6: write it as 10.0.0.0/8")?;
         if network.prefix_len() == 0 {
             return Err("is everybody, who could then say to be anybody");
         }
@@ -221,9 +225,20 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_whose_network_is_written_as_ipv6_has_it_is_believed_as_any() {
+        for network in ["::ffff:10.0.0.0/120", "::ffff:10.0.0.1"] {
+            let mut proxies = Proxies::default();
+            proxies.trust(network).unwrap();
+            assert!(proxies.trusts(PROXY.parse().unwrap()) && !proxies.trusts("10.0.1.1".parse().unwrap()));
+        }
+    }
+
+    #[test]
     fn nobody_trusts_everybody() {
         let mut proxies = Proxies::default();
-        for wrong in ["0.0.0.0/0", "::/0", "10.0.0.0/33", "proxy.example", ""] {
+        for wrong in
+            ["0.0.0.0/0", "::/0", "::ffff:0:0/96", "::ffff:10.0.0.0/8", "10.0.0.0/33", "proxy.example", ""]
+        {
             assert!(proxies.trust(wrong).is_err(), "{wrong}");
         }
         assert!(proxies.is_empty());

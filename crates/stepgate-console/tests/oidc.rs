@@ -106,6 +106,9 @@ fn token_error(why: &str) -> Result<Authenticated, OidcError> {
         "audience" => "it is for somebody else",
         "issuer" => "it is of another issuer",
         "expired" => "it has expired",
+        "another client" => "it was made for another client",
+        "time to come" => "it is of a time to come",
+        "nbf" => "nbf is no time",
         "signature" => "its signature is not the provider's",
         "unnamed" => "its answer does not say whose it is",
         other => panic!("{other}"),
@@ -151,6 +154,13 @@ fn what_a_provider_was_asked_for_is_not_taken_to_have_happened() {
         ("audience", json!({"claims": {"aud": ["stepgate", "another-client"]}})),
         ("issuer", json!({"claims": {"iss": "https://elsewhere.example"}})),
         ("expired", json!({"claims": {"exp": now - 60}})),
+        // Among several audiences or alone, and whatever it has of us besides.
+        ("another client", json!({"claims": {"azp": "another-client"}})),
+        ("another client", json!({"claims": {"azp": ""}})),
+        ("time to come", json!({"claims": {"iat": now + 60}})),
+        ("time to come", json!({"claims": {"nbf": now + 60}})),
+        ("nbf", json!({"claims": {"nbf": 1e300}})),
+        ("nbf", json!({"claims": {"nbf": "soon"}})),
     ] {
         assert_eq!(world.login(lie.clone()), token_error(why), "{lie}");
     }

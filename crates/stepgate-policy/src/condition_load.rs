@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use stepgate_sql::SinkKind;
-use stepgate_types::{BulkShape, Certainty, Kind, Label, Use, is_wildcard};
+use stepgate_types::{BulkShape, Certainty, Kind, Label, Use, is_wildcard, plain_network};
 
 use crate::condition::{ClassTest, Condition, OnceDelivered, Part, Threshold, Touch};
 use crate::functions_load::function;
@@ -515,6 +515,15 @@ fn network(report: &mut Report<'_>, node: &Node, what: &str) -> Option<IpNet> {
         report.error(
             node.at,
             format!("{what} is a network such as 10.1.0.0/16 or 2001:db8::/32, not `{text}`"),
+        );
+        return None;
+    };
+    let plain = plain_network(network.addr(), network.prefix_len());
+    let Some(network) = plain.and_then(|(address, prefix)| IpNet::new(address, prefix).ok()) else {
+        report.error_with_help(
+            node.at,
+            format!("`{text}` is an address of IPv4 with a prefix of IPv6"),
+            "write the network as IPv4 has it, such as 10.0.0.0/8".to_owned(),
         );
         return None;
     };

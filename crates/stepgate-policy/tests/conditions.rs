@@ -110,6 +110,24 @@ fn a_peer_on_a_dual_stack_listener_is_on_its_ipv4_network() {
 }
 
 #[test]
+fn a_network_of_ipv4_that_is_written_as_ipv6_has_it_holds_its_peers() {
+    for (network, holds) in [
+        ("::ffff:10.0.0.0/104", true),
+        ("::ffff:10.1.2.3", true),
+        ("::ffff:0:0/96", true),
+        ("::ffff:192.168.0.0/112", false),
+    ] {
+        let rule = format!("  - {{name: away, action: deny, match: {{network: [\"{network}\"]}}}}\n");
+        let mut who = dana();
+        for address in ["10.1.2.3", "::ffff:10.1.2.3"] {
+            who.address = address.parse().unwrap();
+            let action = rules(&rule).decide(&who, &Bound::default(), &[facts()]).action;
+            assert_eq!(action == Action::Deny, holds, "{network} {address}");
+        }
+    }
+}
+
+#[test]
 fn an_unreadable_statement_matches_whatever_it_could_touch() {
     for condition in [
         "{class: restricted}",

@@ -284,6 +284,13 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
         ("{person: Dana}", "Dana", "`person`: a name is", ""),
         ("{groups: [a b]}", "a b", "`groups`: a name is", ""),
         ("{network: 10.0.0.0/33}", "10.0.0.0/33", "`network` is a network", ""),
+        (
+            "{network: \"::ffff:10.0.0.0/8\"}",
+            "\"::ffff:10.0.0.0/8\"",
+            "with a prefix of IPv6",
+            "such as 10.0.0.0/8",
+        ),
+        ("{network: \"::ffff:10.0.0.1/104\"}", "\"::ffff:10.0.0.1/104\"", "beyond its prefix", "10.0.0.0/8"),
         ("{network: 10.0.0.1/8}", "10.0.0.1/8", "bits beyond its prefix", "10.0.0.0/8"),
         ("{any: {kind: select}}", "{", "a list of conditions, not a mapping", ""),
         ("{any: []}", "[", "an empty list", ""),

@@ -50,6 +50,11 @@ impl People {
         let _changing = self.changing().await;
         let (mut person, by) = (Person::clone(&*self.known(name)?), by.into());
         let now = self.now();
+        // What holds goes on, and what does not begins now at the earliest: nobody has had it before.
+        let goes_on = person.loans.iter().find(|other| other.to == loan.to && other.holds(now));
+        let goes_on = goes_on.filter(|other| loan.holds(now) && loan.groups.is_subset(&other.groups));
+        let from_us = goes_on.map_or(loan.from_us.max(now.micros()), |other| other.from_us);
+        let loan = Loan { from_us, ..loan };
         person.loans.retain(|other| other.to != loan.to && !other.is_over(now));
         if !loan.groups.is_empty() {
             self.check(&person, &loan)?;
@@ -92,19 +97,19 @@ impl People {
     }
 
     /// Who has lent this person the right to answer at this moment, and for which groups they are in themselves: what
-    /// was lent to those is not lent on.
-    pub(crate) fn lent_to(
+    /// was lent to those is not lent on. Of that, what they have been lent, and those been in, all along since `then`.
+    pub(crate) fn lent_since(
         &self,
         name: &PersonName,
+        then: Timestamp,
         now: Timestamp,
     ) -> BTreeMap<PersonName, BTreeSet<GroupName>> {
         let mut lent = BTreeMap::new();
         for person in self.lenders() {
-            let loans = person.loans.iter().filter(|loan| loan.to == *name && loan.holds(now));
-            let groups: BTreeSet<_> = loans
-                .flat_map(|loan| loan.groups.iter().filter(|group| person.groups.contains(group)))
-                .cloned()
-                .collect();
+            let is_it = |loan: &&Loan| loan.to == *name && loan.holds(now) && loan.from_us <= then.micros();
+            let loans: Vec<_> = person.loans.iter().filter(is_it).collect();
+            let is_lent = |group: &&GroupName| loans.iter().any(|loan| loan.groups.contains(*group));
+            let groups: BTreeSet<_> = person.groups_since(then).filter(is_lent).cloned().collect();
             if !groups.is_empty() {
                 lent.insert(person.name.clone(), groups);
             }

@@ -6,7 +6,7 @@ mod elsewhere;
 mod known;
 mod minted;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -45,6 +45,8 @@ pub struct Person {
     pub name: PersonName,
     /// Groups: their own, and those that count at this moment of what others say of them.
     pub groups: Vec<GroupName>,
+    /// Since when they are in those of them that they were not added with.
+    pub joined: BTreeMap<GroupName, Timestamp>,
     /// A service: never asked to verify itself.
     pub service: bool,
     /// What a certificate of theirs may be for, where not for their own name.
@@ -55,6 +57,18 @@ pub struct Person {
     pub scram: ScramSecret,
     /// When added.
     pub added: Timestamp,
+}
+
+impl Person {
+    /// The groups that they have been in all along since then, as far as is known.
+    pub(crate) fn groups_since(&self, then: Timestamp) -> impl Iterator<Item = &GroupName> {
+        self.groups.iter().filter(move |group| self.joined(group) <= then)
+    }
+
+    /// Since when they are in a group of theirs.
+    fn joined(&self, group: &GroupName) -> Timestamp {
+        self.joined.get(group).copied().unwrap_or(self.added)
+    }
 }
 
 /// A person to be added.
@@ -141,6 +155,8 @@ struct Inner {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     groups: Vec<GroupName>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    joined_us: BTreeMap<GroupName, Timestamp>,
     service: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<String>,
@@ -271,8 +287,8 @@ impl People {
         }
         let scram = self.secret(password)?;
         let added = self.inner.clock.now();
-        let (certificates, loans) = (Vec::new(), Vec::new());
-        let person = Person { name, groups, service, certificates, loans, scram, added };
+        let (joined, certificates, loans) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let person = Person { name, groups, joined, service, certificates, loans, scram, added };
         // The operator has them again.
         let (lifts, lifting) = self.lifting(Some(&person.name), None);
         self.put_and("user.added", person, by, lifts).await?;
@@ -353,6 +369,10 @@ impl People {
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let mut person = Person::clone(&*self.known(name)?);
+        let joined = groups.iter().filter(|group| !person.groups.contains(group));
+        let joined: Vec<_> = joined.map(|group| (group.clone(), self.now())).collect();
+        person.joined.retain(|group, _| groups.contains(group));
+        person.joined.extend(joined);
         person.groups = groups;
         self.put("user.groups_set", person, by).await
     }
@@ -523,6 +543,7 @@ fn take_beside(known: &mut Known, name: &PersonName, what: &str, json: &[u8], no
 fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
     let stored = Stored {
         groups: person.groups.clone(),
+        joined_us: person.joined.clone(),
         service: person.service,
         certificates: person.certificates.clone(),
         loans: person.loans.clone(),
@@ -567,6 +588,7 @@ fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<Found, PersonError> 
     let person = Person {
         name,
         groups: stored.groups,
+        joined: stored.joined_us,
         service: stored.service,
         certificates: stored.certificates,
         loans: stored.loans,

@@ -1,6 +1,7 @@
 //! What an ID token says, once its signature, issuer, audience, nonce and times were found right.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use openidconnect::core::{CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm};
 use openidconnect::{AdditionalClaims, IdTokenClaims};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use stepgate_approval::Proof;
 use stepgate_types::{PersonName, Strength, Timestamp};
 
+use super::flow::Bad;
 use super::groups::{Groups, Rules};
 use super::provider::Settings;
 
@@ -85,6 +87,14 @@ pub(super) fn called(claims: &Claims, settings: &Settings) -> Called {
         claim => claims.additional_claims().at(claim).and_then(Value::as_str).map(str::to_owned),
     };
     name.and_then(|name| name.parse().ok()).map_or(Called::Nothing, Called::Name)
+}
+
+/// From when on it counts, where it says so: in seconds, and parts of them where it likes.
+pub(super) fn not_before(claims: &Claims) -> Result<Option<Timestamp>, Bad> {
+    let Some(from) = claims.additional_claims().all.get("nbf") else { return Ok(None) };
+    let from = from.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let from = from.ok_or(Bad::Token("nbf is no time"))?;
+    Ok(Some(Timestamp::from_micros(0).plus(from)))
 }
 
 /// The groups, by the claim and the rules that the configuration has.

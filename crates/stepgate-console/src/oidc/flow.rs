@@ -212,6 +212,7 @@ impl Oidc {
             given => expected.nonce.verify(given),
         };
         let claims = token.claims(&verifier, nonce).map_err(|error| Bad::from(&error))?;
+        self.is_ours_by_now(claims)?;
         let known = self.settings.accepted.get_key_value(acr(claims).unwrap_or_default());
         let strength = known.map_or(Strength::Weak, |(_, strength)| *strength);
         if let Some(since) = expected.since {
@@ -229,6 +230,20 @@ impl Oidc {
             called: claims::called(claims, &self.settings),
             groups: claims::groups(claims, &self.settings),
         })
+    }
+
+    /// What the library leaves to us (OpenID Connect Core 1.0 section 3.1.3.7, RFC 7519 sections 4.1.5 and 4.1.6): it was
+    /// made for this client, even where several may take it, and is not of a time to come.
+    fn is_ours_by_now(&self, claims: &Claims) -> Result<(), Bad> {
+        if claims.authorized_party().is_some_and(|azp| azp.as_str() != self.settings.client_id) {
+            return Err(Bad::Token("it was made for another client"));
+        }
+        let latest = self.clock.now().plus(CLOCK_SKEW);
+        let issued = Timestamp::from_micros(claims.issue_time().timestamp_micros());
+        if issued > latest || claims::not_before(claims)?.is_some_and(|from| from > latest) {
+            return Err(Bad::Token("it is of a time to come"));
+        }
+        Ok(())
     }
 
     /// The login was made after it was asked for.

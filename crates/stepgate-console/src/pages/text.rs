@@ -92,12 +92,10 @@ pub(crate) fn moment(time: &str) -> String {
 
 /// How much may be delivered.
 pub(crate) fn limit(limit: Limit) -> String {
-    match (limit.rows, limit.bytes) {
-        (None, None) => "as much as there is".to_owned(),
-        (Some(rows), None) => format!("at most {rows} rows"),
-        (None, Some(bytes)) => format!("at most {bytes} bytes"),
-        (Some(rows), Some(bytes)) => format!("at most {rows} rows and {bytes} bytes"),
-    }
+    let most = [(limit.rows, "rows"), (limit.bytes, "bytes"), (limit.subjects, "subjects")];
+    let most = most.into_iter().filter_map(|(most, of)| most.map(|most| format!("{most} {of}")));
+    let most: Vec<_> = most.collect();
+    if most.is_empty() { "as much as there is".to_owned() } else { format!("at most {}", most.join(" and ")) }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use stepgate_approval::{Ask, Held, Mode};
 use stepgate_types::PersonName;
 
 use super::inner::Inner;
+use super::state::State;
 use super::view::Deferred;
 use super::{Desk, DeskError, finish};
 
@@ -20,7 +21,7 @@ fn trimmed(sql: &[u8]) -> &[u8] {
 }
 
 impl Desk {
-    /// Opens a request for what a service will send later (`ask.ahead`), or finds the same one.
+    /// Opens a request for what a service will send later (`ask.ahead`), or finds the very same one of the same person's.
     ///
     /// # Errors
     /// See [`DeskError`].
@@ -91,17 +92,12 @@ impl Inner {
         if ask.terms.itself || ask.mode != Mode::Ahead || ahead.statements.is_empty() || ahead.until <= now {
             return why_not("there is nothing that others could approve");
         }
-        let same = |entry: &super::state::Entry| {
-            let open = entry.open.ask();
-            let ahead = |ask: &Ask| ask.ahead.as_ref().map(|ahead| ahead.statements.clone());
-            open.person == ask.person && open.database == ask.database && ahead(open) == ahead(&ask)
-        };
         // The same once more is the same request.
         let known = self
             .state()
             .open
             .values()
-            .find(|entry| same(entry))
+            .find(|entry| is_same(entry.open.ask(), &ask) && !entry.open.is_due(now))
             .map(|entry| Deferred { request: entry.open.ask().id, expires: entry.open.ask().expires });
         if let Some(known) = known {
             return Ok(known);
@@ -113,6 +109,27 @@ impl Inner {
         self.open(&entry, Vec::new()).await?;
         self.enter(entry);
         Ok(Deferred { request, expires })
+    }
+}
+
+/// Whether both ask for the same in everything that an approval is bound to, who opens it among that: all but when, and
+/// under which number. What differs in anything else, be it that one ends sooner or lets out less, is another request.
+fn is_same(open: &Ask, wish: &Ask) -> bool {
+    let Ask { id, statement, opened, expires, .. } = *open;
+    Ask { id, statement, opened, expires, ..wish.clone() } == *open
+}
+
+impl State {
+    /// Who else has asked ahead of time for something of this: what is approved of it is theirs as well, whoever opened it.
+    pub(super) fn wishers(&self, ask: &Ask) -> BTreeSet<&PersonName> {
+        let Some(ahead) = &ask.ahead else { return BTreeSet::new() };
+        let others = self.open.values().map(|entry| entry.open.ask());
+        let others = others.filter(|it| it.person == ask.person && it.database == ask.database);
+        let some = |it: &Ask| {
+            let other = it.ahead.as_ref().filter(|_| it.id != ask.id);
+            other.is_some_and(|other| !other.statements.is_disjoint(&ahead.statements))
+        };
+        others.filter(|it| some(it)).map(Ask::asker).collect()
     }
 }
 

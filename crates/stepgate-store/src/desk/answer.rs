@@ -133,7 +133,7 @@ impl Inner {
             strength,
             canonical: &canonical,
         };
-        let counted = entry.open.count(&ballot, now, |person| self.groups_of(person))?;
+        let counted = entry.open.count(&ballot, now, |person| self.rights_to(state, &entry.open, person))?;
         let for_others = !entry.open.ask().terms.itself;
         if answer.own && for_others {
             return Err(Refusal::NotEligible.into());

@@ -99,6 +99,7 @@ impl Inner {
     pub(super) async fn expire_due(&self) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
         let (now, elapsed) = (self.clock.now(), self.clock.monotonic());
+        self.sift_votes();
         if let Some(why) = self.log.poisoned() {
             // Nothing can be approved any more: dropping the waiters' ends tells them so.
             self.state().open.clear();

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use stepgate_approval::{GlassRules, Rights, Wanted};
+use stepgate_approval::{GlassRules, Open, Rights, Wanted};
 use stepgate_record::Event;
-use stepgate_types::{Clock, Entropy, GrantId, Limit, PersonName, RequestId};
+use stepgate_types::{Clock, Entropy, GrantId, Limit, PersonName, RequestId, Timestamp};
 use tokio::sync::broadcast;
 
 use super::DeskError;
@@ -19,6 +19,9 @@ use crate::{Factors, Log, People, Vault};
 
 /// Characters of a client's name that records keep as they are.
 const HARMLESS: &[u8] = b" ._-/()";
+
+/// Since when somebody has a right who has it now, whenever they were given it.
+pub(super) const LATER: Timestamp = Timestamp::from_micros(i64::MAX);
 
 /// The longest client's name that records keep as it is: PostgreSQL's own limit (NAMEDATALEN - 1).
 const MAX_CLIENT: usize = 63;
@@ -56,23 +59,58 @@ impl Inner {
     /// By which groups a person may answer at this moment: their own, and those lent to them; of somebody unknown,
     /// none. A service answers nothing.
     pub(super) fn groups_of(&self, person: &PersonName) -> Rights {
+        self.groups_since(person, LATER)
+    }
+
+    /// Of those the ones that they have had all along since then: whose right was taken, or has ended, had said by another
+    /// what they have said, also where it was given back.
+    fn groups_since(&self, person: &PersonName, then: Timestamp) -> Rights {
         let Some(known) = self.people.get(person).filter(|known| !known.service) else {
             return Rights::default();
         };
         Rights {
-            own: known.groups.iter().cloned().collect(),
-            lent: self.people.lent_to(person, self.clock.now()),
+            own: known.groups_since(then).cloned().collect(),
+            lent: self.people.lent_since(person, then, self.clock.now()),
         }
+    }
+
+    /// By which groups a person may answer that request, or, where they have approved it, has their approval counted: by
+    /// what they have had all along since. Whoever has asked for some of the same has none, and nor has who answers in their place.
+    pub(super) fn rights_to(&self, state: &State, open: &Open, person: &PersonName) -> Rights {
+        let wishers = state.wishers(open.ask());
+        if wishers.contains(person) {
+            return Rights::default();
+        }
+        let voted = open.approvers().get(person).copied();
+        let mut rights = self.groups_since(person, voted.unwrap_or(LATER));
+        rights.lent.retain(|by, _| !wishers.contains(by));
+        rights
     }
 
     pub(super) fn caps(&self) -> Caps {
         *self.caps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Approvals of somebody who was removed are none, and none of who has the name by now.
+    /// Approvals of somebody who was removed are none, and none of who has the name by now; nor are those of who has lost the
+    /// right by which they were given.
     pub(super) fn sift_votes(&self) {
+        let mut state = self.state();
         let is_same = |voter: &PersonName, at| self.people.get(voter).is_some_and(|known| known.added <= at);
-        self.state().keep_votes(is_same);
+        state.keep_votes(is_same);
+        if self.has_two_person() {
+            state.policies.keep_votes(|voter, at| self.approves_since(voter, at).is_ok());
+        }
+        let counts =
+            |entry: &Entry, voter| entry.open.may_answer(voter, &self.rights_to(&state, &entry.open, voter));
+        let lost = state.open.iter().flat_map(|(id, entry)| {
+            let voters = entry.open.approvers().keys().filter(|voter| !counts(entry, voter));
+            voters.map(|voter| (*id, voter.clone()))
+        });
+        for (id, lost) in lost.collect::<Vec<_>>() {
+            if let Some(entry) = state.open.get_mut(&id) {
+                entry.open.keep_votes(|voter, _| *voter != lost);
+            }
+        }
     }
 
     /// Approvals of this person's are none any more, by whatever they were proven.

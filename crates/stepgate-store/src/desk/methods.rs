@@ -213,7 +213,7 @@ impl Inner {
         let (bound, needs) = {
             let state = self.state();
             let entry = state.entry(request)?;
-            if !entry.open.may_answer(person, &self.groups_of(person)) {
+            if !entry.open.may_answer(person, &self.rights_to(&state, &entry.open, person)) {
                 return Err(DeskError::Unknown.into());
             }
             let canonical = entry.canonical().map_err(|_| DeskError::Unknown)?;

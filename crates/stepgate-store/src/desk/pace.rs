@@ -16,6 +16,8 @@ const MAX: usize = 20_000;
 pub(super) enum What {
     /// Records of refused proofs that nobody could guess: they are refused all the same.
     Refused,
+    /// Right codes that were used before; more of them are counted as guesses are.
+    Replayed,
     /// Messages sent on other channels, asked for from where the person usually is …
     Sent,
     /// … and from elsewhere.
@@ -29,6 +31,7 @@ impl What {
     const fn most(self) -> u32 {
         match self {
             Self::Refused => 60,
+            Self::Replayed => 30,
             Self::Sent | Self::SentElsewhere | Self::Told => 10,
         }
     }

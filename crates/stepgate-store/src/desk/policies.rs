@@ -9,12 +9,11 @@ use stepgate_approval::{Bound, Method, Purpose, Source};
 use stepgate_record::Event;
 use stepgate_types::{GroupName, PersonName, Strength, Timestamp};
 
-use super::glass::is_of;
-use super::inner::Inner;
+use super::inner::{Inner, LATER};
 use super::methods::Needs;
 use super::prove::Asked;
 use super::{Challenged, Desk, DeskError, MethodInfo, Presented, VerifyError, finish};
-use crate::{Change, Log, LogError, Side};
+use crate::{Change, Log, LogError, Person, Side};
 
 /// How many people it takes.
 const COUNT: usize = 2;
@@ -271,8 +270,20 @@ impl Desk {
 impl Inner {
     /// How much this person must prove to approve a policy, if they may at this moment.
     fn approves_policies(&self, person: &PersonName) -> Result<Strength, DeskError> {
+        self.approves_since(person, LATER)
+    }
+
+    /// Whether anybody has to.
+    pub(super) fn has_two_person(&self) -> bool {
+        self.two_person.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// How much this person must prove to approve a policy, if they have had the right to all along since then.
+    pub(super) fn approves_since(&self, person: &PersonName, then: Timestamp) -> Result<Strength, DeskError> {
         let rules = self.two_person.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = self.people.get(person).filter(|known| !known.service);
+        let is_of =
+            |known: &Person, groups: &BTreeSet<_>| known.groups_since(then).any(|it| groups.contains(it));
         let may = rules.zip(known).filter(|(rules, known)| is_of(known, &rules.groups));
         may.map(|(rules, _)| rules.strength).ok_or(DeskError::Unknown)
     }
@@ -284,9 +295,10 @@ impl Inner {
         Ok(Needs { required, for_others: true })
     }
 
-    /// The votes that count: membership and strength are those of now, also of who voted before.
+    /// The votes that count: membership and strength are those of now, also of who voted before, and of who was not always
+    /// a member since, none.
     fn counting(&self, mut by: Votes, required: Strength) -> Votes {
-        by.retain(|person, (proven, _)| *proven >= required && self.approves_policies(person).is_ok());
+        by.retain(|person, (proven, at)| *proven >= required && self.approves_since(person, *at).is_ok());
         by
     }
 

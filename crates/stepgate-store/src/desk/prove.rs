@@ -239,6 +239,10 @@ impl Inner {
         error: FactorError,
     ) -> Failed {
         let elapsed = self.clock.monotonic();
+        if error == FactorError::Replayed && state.pace.allows(asked.person, What::Replayed, elapsed) {
+            // It was right, and is used up: whoever has it has seen it, has guessed nothing, and learns nothing.
+            return self.noted(state, asked, method, error.as_str(), error.into());
+        }
         // What nobody can guess is not counted: that would only lock people out. A device's code is wrong only under a
         // signature of that device.
         let guessed = method.is_guessable() || (method == Method::Push && error == FactorError::Wrong);

@@ -88,6 +88,10 @@ impl Replay {
 
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
+        if record.at < self.latest && changes_rights(&record.event) {
+            // The clock was set back: times do not say whether who has voted has had the right to all along.
+            self.keep_votes(|_| false);
+        }
         self.latest = self.latest.max(record.at);
         let _news = self.state.accounts.take(record, |who| self.names.person(who));
         match &record.event {
@@ -177,7 +181,8 @@ impl Replay {
             {
                 // Whom nobody can name any more has nothing here.
                 if let Some(person) = self.names.person(person) {
-                    self.void_votes(&person);
+                    // As in the running gate: of somebody who was removed, or lost an authenticator.
+                    self.keep_votes(|voter| *voter != person);
                     if action == "user.removed" {
                         self.remove(&person);
                     }
@@ -218,10 +223,10 @@ impl Replay {
         self.state.past.push(RequestInfo { ended_by, reason, ..info }, outcome);
     }
 
-    /// As in the running gate: of somebody who was removed, or lost an authenticator.
-    fn void_votes(&mut self, person: &PersonName) {
-        self.about.values_mut().for_each(|about| about.votes.retain(|voter, _| voter != person));
-        self.state.policies.keep_votes(|voter, _| voter != person);
+    /// Of the approvals of what waits only those of these people still are some.
+    fn keep_votes(&mut self, keep: impl Fn(&PersonName) -> bool) {
+        self.about.values_mut().for_each(|about| about.votes.retain(|voter, _| keep(voter)));
+        self.state.policies.keep_votes(|voter, _| keep(voter));
     }
 
     fn remove(&mut self, person: &PersonName) {
@@ -326,6 +331,15 @@ impl Replay {
         self.state.grants.retain(|_, kept| !kept.grant.is_due(now));
         self.state.passes.retain(|_, kept| !kept.pass.is_due(now));
         self.state
+    }
+}
+
+/// Whether somebody may answer more, or less, from then on.
+fn changes_rights(event: &Event) -> bool {
+    match event {
+        Event::AdminAction { action, .. } => action == "user.groups_set",
+        Event::IdentityGroups(_) | Event::Delegated(_) => true,
+        _ => false,
     }
 }
 

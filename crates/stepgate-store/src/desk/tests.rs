@@ -16,6 +16,7 @@ mod logins;
 mod policies;
 mod removals;
 mod restarts;
+mod rights;
 mod sealed;
 mod shows;
 mod switches;

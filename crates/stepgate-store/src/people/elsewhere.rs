@@ -1,7 +1,7 @@
 //! People as others know them: accounts that were linked to them, and groups that identity providers and directories
 //! say they are in. What these say holds for a while only, and nobody comes to be somebody here by a name alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::{Account as AccountEvent, Event, Membership};
@@ -62,10 +62,13 @@ pub struct Account {
 }
 
 /// Groups that a source says somebody is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Supplied {
     /// Which.
     pub groups: BTreeSet<GroupName>,
+    /// Since when it has said so of each without a gap, but of those of which it did before that was kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub joined_us: BTreeMap<GroupName, Timestamp>,
     /// Until when that counts, in microseconds since the Unix epoch.
     pub until_us: i64,
 }
@@ -157,6 +160,7 @@ impl People {
         let person = Person {
             name: name.clone(),
             groups,
+            joined: BTreeMap::new(),
             service: false,
             certificates: Vec::new(),
             loans: Vec::new(),
@@ -285,7 +289,13 @@ impl People {
         if source == Source::Ldap && as_before {
             return Ok(false);
         }
-        let supplied = Supplied { groups, until_us: until.micros() };
+        let counted = before.clone().filter(|before| now.micros() < before.until_us).unwrap_or_default();
+        let joined = |group: &GroupName| match counted.joined_us.get(group) {
+            None if counted.groups.contains(group) => None,
+            since => Some((group.clone(), since.copied().unwrap_or(now))),
+        };
+        let joined_us = groups.iter().filter_map(joined).collect();
+        let supplied = Supplied { groups, joined_us, until_us: until.micros() };
         let (change, _place) = self.put_beside(name, &groups_key(source), &supplied)?;
         let event = Event::IdentityGroups(said_event(name, source, &supplied.groups, until, left_out));
         self.inner.log.append(vec![event], vec![change]).await?;
@@ -320,15 +330,16 @@ impl People {
                 .collect()
         });
         let mut lost = Vec::new();
-        for (name, Supplied { mut groups, until_us }) in found {
+        for (name, Supplied { mut groups, mut joined_us, until_us }) in found {
             let own = self.known(&name)?;
             let is_lost = groups.iter().any(|group| !keep(group) && !own.groups.contains(group));
             groups.retain(&keep);
+            joined_us.retain(|group, _| groups.contains(group));
             let key = groups_key(source);
             let (change, left, until, _place) = if groups.is_empty() {
                 (self.delete_beside(&name, &key), None, now, None)
             } else {
-                let left = Supplied { groups: groups.clone(), until_us };
+                let left = Supplied { groups: groups.clone(), joined_us, until_us };
                 let (change, place) = self.put_beside(&name, &key, &left)?;
                 (change, Some(left), Timestamp::from_micros(until_us), Some(place))
             };

@@ -1,9 +1,9 @@
 //! Everybody, in memory: who they are, and what counts of what others say of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stepgate_types::{PersonName, Timestamp};
+use stepgate_types::{GroupName, PersonName, Timestamp};
 
 use super::Person;
 use super::barred::Barred;
@@ -52,12 +52,20 @@ impl Entry {
     fn look(&self, now: Timestamp) -> (Arc<Person>, i64) {
         let good = self.supplied.values().filter(|said| now.micros() < said.until_us);
         let until = good.clone().map(|said| said.until_us).min().unwrap_or(NEVER);
-        let more: BTreeSet<_> = good.flat_map(|said| said.groups.iter().cloned()).collect();
-        if more.iter().all(|group| self.own.groups.contains(group)) {
+        if until == NEVER {
             return (Arc::clone(&self.own), until);
         }
+        let more = good.flat_map(|said| {
+            let joined = |group: &GroupName| said.joined_us.get(group).copied().unwrap_or(self.own.added);
+            said.groups.iter().map(move |group| (group, joined(group)))
+        });
         let mut person = Person::clone(&self.own);
-        person.groups.extend(more);
+        for (group, at) in more {
+            // Of several that say it, the first.
+            let at = if person.groups.contains(group) { at.min(person.joined(group)) } else { at };
+            person.joined.insert(group.clone(), at);
+            person.groups.push(group.clone());
+        }
         person.groups.sort();
         person.groups.dedup();
         (Arc::new(person), until)

@@ -321,7 +321,7 @@ fn a_service_has_no_account_elsewhere_and_mints_nothing() {
     world.people.add_blocking(new, None).unwrap();
     assert!(block_on(world.people.link(&name("etl"), account("9"), None)).is_err());
     assert!(block_on(world.people.mint(&name("etl"), HOUR, "oidc", HERE)).is_err());
-    let supplied = Supplied { groups: BTreeSet::new(), until_us: 0 };
+    let supplied = Supplied::default();
     let said = Said { source: Source::Ldap, groups: supplied.groups, left_out: 0, until: world.clock.now() };
     assert!(block_on(world.people.supply(&name("etl"), said)).is_err());
 }

@@ -107,28 +107,31 @@ fn fetch_rest(api: &Api, path: &str, page: &mut Value) -> Result<(), Failure> {
 fn around(shown: &Value) -> String {
     let mut text = String::new();
     let number = |path: &str| shown.pointer(path).and_then(Value::as_u64);
-    let limits = [("rows", number("/limit/rows")), ("bytes", number("/limit/bytes"))];
+    let limits = ["rows", "bytes", "subjects"].map(|of| (of, number(&format!("/limit/{of}"))));
     let limits: Vec<_> =
         limits.iter().filter_map(|(of, most)| most.map(|most| format!("{most} {of}"))).collect();
     if !limits.is_empty() {
-        let _ = writeln!(text, "{:<12}{}", "At most", limits.join(", "));
+        let _ = writeln!(text, "{:<11} {}", "At most", limits.join(", "));
+    } else if shown.get("limit").is_some() && shown.get("until").is_some_and(Value::is_string) {
+        // It may run again and again until then: whoever answers should not have to miss a line to know.
+        let _ = writeln!(text, "{:<11} without a limit", "Delivers");
     }
     for place in shown.get("waits").and_then(Value::as_array).into_iter().flatten() {
         let of = |key| place.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default();
         let sessions = place.get("sessions").and_then(Value::as_u64).unwrap_or(0);
         let sessions = format!("{sessions} session{}", if sessions == 1 { "" } else { "s" });
-        let _ = writeln!(text, "{:<12}{sessions} at {} ({})", "Waits", of("address"), of("client"));
+        let _ = writeln!(text, "{:<11} {sessions} at {} ({})", "Waits", of("address"), of("client"));
     }
     for risk in shown.get("risk").and_then(Value::as_array).into_iter().flatten() {
         let signal = risk.get("signal").and_then(Value::as_str).map(harmless).unwrap_or_default();
         let weight = risk.get("weight").and_then(Value::as_u64).unwrap_or(0);
-        let _ = writeln!(text, "{:<12}{signal} +{weight}", "Risk");
+        let _ = writeln!(text, "{:<11} {signal} +{weight}", "Risk");
     }
     if let (Some(days), Some(similar)) = (number("/history/days"), number("/history/similar")) {
         let of = |key: &str| number(&format!("/history/{key}")).unwrap_or(0);
         let _ = writeln!(
             text,
-            "{:<12}{days} days: {} approved, {} denied, {} expired, {} withdrawn; like this one {similar}, {} approved",
+            "{:<11} {days} days: {} approved, {} denied, {} expired, {} withdrawn; like this one {similar}, {} approved",
             "Before",
             of("approved"),
             of("denied"),
@@ -139,7 +142,7 @@ fn around(shown: &Value) -> String {
     }
     for comment in shown.get("comments").and_then(Value::as_array).into_iter().flatten() {
         let of = |key| comment.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default();
-        let _ = writeln!(text, "{:<12}{} ({}): {}", "Comment", of("person"), of("at"), of("text"));
+        let _ = writeln!(text, "{:<11} {} ({}): {}", "Comment", of("person"), of("at"), of("text"));
     }
     text
 }
@@ -156,7 +159,7 @@ pub(super) fn page(shown: &Value) -> String {
             Some(Value::Number(number)) => number.to_string(),
             _ => return,
         };
-        let _ = writeln!(text, "{name:<12}{value}");
+        let _ = writeln!(text, "{name:<11} {value}");
     };
     for (name, key) in [
         ("Request", "request"),
@@ -173,7 +176,7 @@ pub(super) fn page(shown: &Value) -> String {
         ("Because", "why"),
         ("Estimate", "estimate"),
         ("Opened by", "opened_by"),
-        ("Passes until", "until"),
+        ("Good until", "until"),
         ("Approval", "approval"),
         ("Approved by", "approvers"),
         ("Ended by", "ended_by"),
@@ -187,7 +190,7 @@ pub(super) fn page(shown: &Value) -> String {
     // Above the statement, indented as no field is, so that nothing in a text can pass for one of these.
     for behind in shown.get("behind").and_then(Value::as_array).into_iter().flatten() {
         let behind = behind.get("text").and_then(Value::as_str).map(harmless_lines).unwrap_or_default();
-        let _ = writeln!(text, "{:<12}{}", "Behind it", behind.replace('\n', "\n            "));
+        let _ = writeln!(text, "{:<11} {}", "Behind it", behind.replace('\n', "\n            "));
     }
     if let Some(sql) = shown.pointer("/sql/text").and_then(Value::as_str) {
         let _ = writeln!(text, "\n{}", harmless_lines(sql));

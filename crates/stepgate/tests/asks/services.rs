@@ -63,7 +63,11 @@ fn a_service_never_verifies_itself_and_passes_with_what_others_have_approved_ahe
     assert!(!runs(&world, first).0, "nobody has approved it yet");
     // The approver sees the statements themselves, until when, by whom, and why.
     let shown = world.gate.run(["request", "show", &request, "--as", "olga"], "").unwrap().ok().unwrap();
-    for part in ["where id <= 3", "select iban", "service etl", "Opened by", "nightly export"] {
+    let terms = ["Good until  20", "Delivers    without a limit"];
+    for part in ["where id <= 3", "select iban", "service etl", "Opened by   dana", "nightly export"]
+        .iter()
+        .chain(&terms)
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let own = world.gate.run(["verify", &request, "--as", "dana"], "000000\n").unwrap();

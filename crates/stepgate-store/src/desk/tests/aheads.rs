@@ -114,3 +114,87 @@ async fn not_me_to_what_was_opened_ahead_in_ones_name_raises_the_alarm_though_no
     // The service's sessions run on: they have asked nothing.
     assert!(ended.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_wish_that_differs_in_anything_is_a_request_of_its_own_and_nobody_is_given_anothers() {
+    let world = World::new().await;
+    world.desk.set_caps(crate::Caps { open: 20, ..crate::Caps::default() });
+    let first = ahead(&world, "dana", &[SQL]);
+    let until = first.ahead.as_ref().unwrap().until;
+    let first = world.desk.open_ahead(first, held(SQL)).await.unwrap();
+    world.next_step();
+    // At another time, until the same.
+    let wish = || {
+        let mut ask = ahead(&world, "dana", &[SQL]);
+        ask.ahead.as_mut().unwrap().until = until;
+        ask
+    };
+    let again = world.desk.open_ahead(wish(), held(SQL)).await.unwrap();
+    assert_eq!(again.request, first.request);
+    let alter: [fn(&mut Ask); 8] = [
+        |ask| ask.limit = Limit::of(Some(5), None),
+        |ask| ask.limit = Limit::of(Some(100), Some(5)),
+        |ask| ask.limit = Limit::NONE,
+        |ask| ask.ahead.as_mut().unwrap().until = ask.opened.plus(Duration::from_secs(3600)),
+        |ask| ask.ahead.as_mut().unwrap().by = "eve".parse().unwrap(),
+        |ask| ask.terms.count = 2,
+        |ask| ask.policy_sha256 = "cd".repeat(32),
+        |ask| ask.summary.push_str(" Since then it reads more."),
+    ];
+    let mut requests = BTreeSet::from([first.request]);
+    for (number, alter) in alter.into_iter().enumerate() {
+        let mut ask = wish();
+        alter(&mut ask);
+        let (by, limit) = (ask.asker().clone(), ask.limit);
+        let opened = world.desk.open_ahead(ask, held(SQL)).await.unwrap();
+        assert!(requests.insert(opened.request), "{number}");
+        // Who opened it sees it, with its own terms, and says why.
+        world.desk.comment(opened.request, &by, "5 rows, one hour").await.unwrap();
+        assert_eq!(world.desk.show(opened.request, &by).unwrap().limit, limit);
+    }
+    assert!(world.desk.show(first.request, &name("omar")).unwrap().comments.is_empty());
+    // One that is over is none that could be approved.
+    world.clock.advance(Duration::from_secs(300));
+    let late = world.desk.open_ahead(wish(), held(SQL)).await.unwrap();
+    assert!(requests.insert(late.request));
+}
+
+#[tokio::test]
+async fn who_has_asked_for_the_same_does_not_approve_it_as_anothers() {
+    let world = World::new().await;
+    let opened = world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await.unwrap().request;
+    let mut two = ahead(&world, "eve", &[SQL, "select 1"]);
+    two.terms.count = 2;
+    let of_two = world.desk.open_ahead(two, held(SQL)).await.unwrap().request;
+    world.desk.vote(of_two, &name("omar"), &world.code("omar"), true, None, HOME).await.unwrap();
+    world.next_step();
+    // Omar wishes for some of it, too, and has lent his right.
+    let loan = crate::Loan {
+        to: name("newt"),
+        groups: groups(&["data-owners"]).into_iter().collect(),
+        from_us: world.clock.now().micros(),
+        until_us: world.clock.now().plus(Duration::from_secs(3600)).micros(),
+    };
+    world.people.lend(&name("omar"), loan, None).await.unwrap();
+    let own = world.desk.open_ahead(ahead(&world, "omar", &[SQL]), held(SQL)).await.unwrap().request;
+    for (who, approve) in [("omar", true), ("omar", false), ("newt", true)] {
+        let code = if who == "omar" { world.code(who) } else { "123456".to_owned() };
+        let refused = world.desk.vote(opened, &name(who), &code, approve, None, HOME).await;
+        assert_eq!(refused.unwrap_err(), VerifyError::Refused(Refusal::NotEligible), "{who}");
+    }
+    let method = stepgate_approval::Method::Totp;
+    let challenged = world.desk.challenge(opened, &name("omar"), method, true, HOME.into()).await;
+    assert_eq!(challenged.unwrap_err(), VerifyError::Desk(DeskError::Unknown));
+    // Nor does what he has said of eve's before he wished for it himself.
+    let vote = world.desk.vote(of_two, &name("amir"), &world.code("amir"), true, None, HOME).await.unwrap();
+    assert_eq!((vote.ended, vote.approvals), (None, 1));
+    world.next_step();
+    // Of what else is asked he says what he likes, and once he does not wish for it any more also of that.
+    let other = world.desk.open_ahead(ahead(&world, "dana", &["select 2"]), held("select 2")).await.unwrap();
+    let vote =
+        world.desk.vote(other.request, &name("omar"), &world.code("omar"), true, None, HOME).await.unwrap();
+    assert!(vote.ended.is_some());
+    world.next_step();
+    world.desk.cancel_request(own, &name("omar")).await.unwrap();
+    assert!(world.desk.vote(opened, &name("omar"), &world.code("omar"), true, None, HOME).await.is_ok());
+}

@@ -134,6 +134,42 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
     assert!(world.desk.verify(waiting.request, &name("dana"), &code, HOME).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_right_code_that_is_used_again_and_again_throttles_nobody_and_is_not_answered_without_end() {
+    let world = World::new().await;
+    let dana = name("dana");
+    let waiting = world.ask(world.step_up("dana", 1)).await;
+    let used = world.code("dana");
+    world.desk.prove(&dana, &used, HOME).await.unwrap();
+    let replayed = Err(VerifyError::BadCode(BadCode::Replayed));
+    for source in [HOME, ELSEWHERE] {
+        for _ in 0..15 {
+            assert_eq!(world.desk.verify(waiting.request, &dana, &used, source).await, replayed);
+        }
+    }
+    // Of those more there are, they are as many as there could be of guesses.
+    for _ in 0..5 {
+        assert_eq!(world.desk.verify(waiting.request, &dana, &used, ELSEWHERE).await, replayed);
+    }
+    let refused = world.desk.verify(waiting.request, &dana, &used, ELSEWHERE).await;
+    assert!(matches!(refused, Err(VerifyError::Throttled(_))), "{refused:?}");
+    // Neither makes room for more guesses: each counts as ever, between what was used and apart from it.
+    let eve = name("eve");
+    let waiting = world.ask(world.step_up("eve", 2)).await;
+    let used = world.code("eve");
+    world.desk.prove(&eve, &used, HOME).await.unwrap();
+    for guess in 0..5 {
+        assert_eq!(world.desk.verify(waiting.request, &eve, &used, ELSEWHERE).await, replayed);
+        let wrong = world.desk.verify(waiting.request, &eve, &format!("{guess:06}"), ELSEWHERE).await;
+        assert_eq!(wrong, Err(VerifyError::BadCode(BadCode::Wrong)));
+    }
+    let refused = world.desk.verify(waiting.request, &eve, &used, ELSEWHERE).await;
+    assert!(matches!(refused, Err(VerifyError::Throttled(_))), "{refused:?}");
+    // And the next right one passes at once, from where nobody guessed.
+    world.next_step();
+    assert!(world.desk.verify(waiting.request, &eve, &world.code("eve"), HOME).await.is_ok());
+}
+
 async fn vote(world: &World, request: RequestId, person: &str, approve: bool) -> Result<usize, VerifyError> {
     let code = world.code(person);
     let progress = world.desk.vote(request, &name(person), &code, approve, None, HOME).await?;
