@@ -191,7 +191,7 @@ impl Drive {
         }
         let lost = reason == "server-lost";
         let left = Left {
-            server: server.stream,
+            server: Some(server.stream),
             unsent: server.out,
             judge,
             key: server_key,

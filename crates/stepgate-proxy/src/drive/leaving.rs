@@ -63,7 +63,8 @@ static CANCELS: Semaphore = Semaphore::const_new(32);
 
 /// What a session was at its end.
 pub(super) struct Left {
-    pub(super) server: Stream,
+    /// None: it was broken off.
+    pub(super) server: Option<Stream>,
     /// What was let through and not sent yet.
     pub(super) unsent: BytesMut,
     pub(super) judge: Judge,
@@ -90,20 +91,7 @@ pub(super) struct Left {
 /// The server's end of a session that is over, while something runs there. Of these there are no more than there may be
 /// sessions.
 pub(crate) struct Leaving {
-    /// None: it was broken off.
-    server: Option<Stream>,
-    unsent: BytesMut,
-    judge: Judge,
-    database: Arc<Database>,
-    key: ServerKey,
-    commits: Vec<CommitsDdl>,
-    answered: Vec<CommitsDdl>,
-    opened: Option<Opened>,
-    watched: Vec<Watched>,
-    number: u64,
-    fate: Fate,
-    several: bool,
-    lost: bool,
+    left: Left,
     /// What runs may run on.
     runs_on: bool,
     since: Instant,
@@ -123,72 +111,46 @@ enum Over {
 
 impl Leaving {
     /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
-    pub(super) fn behind(left: Left, runs_on: bool) -> Self {
-        let Left {
-            server,
-            mut unsent,
-            judge,
-            key,
-            commits,
-            answered,
-            opened,
-            watched,
-            number,
-            fate,
-            several,
-            lost,
-        } = left;
+    pub(super) fn behind(mut left: Left, runs_on: bool) -> Self {
         if !runs_on {
-            unsent.clear();
+            left.unsent.clear();
         }
-        Self {
-            server: Some(server),
-            unsent,
-            database: Arc::clone(&judge.database),
-            judge,
-            key,
-            commits,
-            answered,
-            opened,
-            watched,
-            number,
-            fate,
-            several,
-            lost,
-            runs_on,
-            since: Instant::now(),
-        }
+        Self { left, runs_on, since: Instant::now() }
+    }
+
+    fn database(&self) -> &Arc<Database> {
+        &self.left.judge.database
     }
 
     /// Has the server end what runs, of which it still says how it ends.
     pub(super) async fn cancel(&self) {
-        cancel(&self.database, &self.key).await;
+        cancel(self.database(), &self.left.key).await;
     }
 
     /// Has the server end what runs, and nothing sent behind it begin. That it has been told is all that is waited for.
     pub(super) async fn call_off(&mut self) {
         self.runs_on = false;
-        if self.several
-            && let Some(server) = self.server.take()
+        if self.left.several
+            && let Some(server) = self.left.server.take()
         {
             // What was sent lies with the server already. With its next answer it finds the connection reset, which ends
             // its process before it takes the next message.
             break_off(server);
         }
-        let Self { server, database, key, .. } = self;
+        let Left { server, judge, key, .. } = &mut self.left;
         let closes = async {
             if let Some(server) = server {
                 // Whatever comes of it: the request that is sent beside it does not need it.
                 let _ = timeout(SILENCE, server.shutdown()).await;
             }
         };
-        tokio::join!(closes, cancel(database, key));
+        tokio::join!(closes, cancel(&judge.database, key));
     }
 
     /// Waits until the server has closed its end, or answers nobody. Until then a cancel request still reaches what runs,
     /// and whoever may end sessions ends it.
     pub(crate) async fn see_out(mut self, mut calls: Calls) {
-        if self.lost {
+        if self.left.lost {
             return self.give_up();
         }
         if self.runs_on {
@@ -196,14 +158,15 @@ impl Leaving {
                 Over::Gone => return self.ends(),
                 Over::Lost => return self.give_up(),
                 // A client that has gone would have been found out by the first of several answers. How one ends is heard.
-                Over::TooMuch => self.several |= !self.fate.is_of_one_segment(),
+                Over::TooMuch => self.left.several |= !self.left.fate.is_of_one_segment(),
                 Over::Killed => {}
             }
             self.call_off().await;
         }
         let mut patience = AGAIN;
         while !self.is_gone_within(patience).await {
-            if !cancel(&self.database, &self.key).await && is_silent(self.key.address).await {
+            let key = &self.left.key;
+            if !cancel(self.database(), key).await && is_silent(key.address).await {
                 return self.give_up();
             }
             patience = patience.saturating_mul(2).min(MUCH_LATER);
@@ -213,7 +176,8 @@ impl Leaving {
 
     /// The server has closed its end. What it did last, nobody has heard of: somebody may have changed what it did it by.
     fn ends(self) {
-        let Self { judge, database, commits, answered, opened, watched, number, fate, .. } = self;
+        let Left { judge, commits, answered, opened, watched, number, fate, .. } = self.left;
+        let database = Arc::clone(&judge.database);
         fate.befalls(&commits, &answered);
         drop((commits, answered, opened));
         let ddl = database.ddl();
@@ -238,15 +202,16 @@ impl Leaving {
 
     /// Nobody is left to say goodbye to.
     fn give_up(mut self) {
-        let database = &self.database.config.name;
+        let database = &self.database().config.name;
         tracing::warn!(%database, "the server answers nobody: what a session has left there is broken off");
-        if let Some(server) = self.server.take() {
+        if let Some(server) = self.left.server.take() {
             break_off(server);
         }
-        if !self.commits.is_empty() || !self.answered.is_empty() || !self.watched.is_empty() {
+        let Left { commits, answered, watched, .. } = &self.left;
+        if !commits.is_empty() || !answered.is_empty() || !watched.is_empty() {
             // The server may be back before it has noticed, and commit what runs.
             let waits = async move {
-                while !self.database.is_closed() && !self.is_gone_within(SILENCE_AGAIN).await {}
+                while !self.database().is_closed() && !self.is_gone_within(SILENCE_AGAIN).await {}
                 self.ends();
             };
             tokio::spawn(waits.in_current_span());
@@ -254,7 +219,9 @@ impl Leaving {
     }
 
     async fn run_on(&mut self, calls: &mut Calls) -> Over {
-        let Self { server: Some(server), unsent, database, key, fate, .. } = self else { return Over::Gone };
+        let Left { server: Some(server), unsent, judge, key, fate, .. } = &mut self.left else {
+            return Over::Gone;
+        };
         let (mut from, mut to) = tokio::io::split(server);
         let sends = async {
             // If it takes no more, it has closed, or soon does.
@@ -283,7 +250,7 @@ impl Leaving {
                 match poll_fn(|context| calls.poll(context)).await {
                     Call::Kill => return Over::Killed,
                     // As PostgreSQL does, whose process outlives its client, too. Its own connection waits until then.
-                    Call::Cancel(_notice) => _ = cancel(database, key).await,
+                    Call::Cancel(_notice) => _ = cancel(&judge.database, key).await,
                     Call::Shutdown(Shutdown::Now) => return Over::Gone,
                     Call::Shutdown(_) | Call::Learn => {}
                 }
@@ -302,11 +269,11 @@ impl Leaving {
     }
 
     async fn is_gone_within(&mut self, patience: Duration) -> bool {
-        let Some(server) = &mut self.server else {
+        let Some(server) = &mut self.left.server else {
             sleep(patience).await;
             return self.is_gone().await;
         };
-        let (fate, mut unread) = (&mut self.fate, [0; 4 << 10]);
+        let (fate, mut unread) = (&mut self.left.fate, [0; 4 << 10]);
         let closes = async {
             while let Ok(read @ 1..) = server.read(&mut unread).await {
                 fate.hears(unread.get(..read).unwrap_or_default());
@@ -319,9 +286,10 @@ impl Leaving {
     /// shown to everybody.
     async fn is_gone(&self) -> bool {
         let _permit = QUESTIONS.acquire().await;
-        let (pid, seconds) = (self.key.pid, self.since.elapsed().as_secs());
+        let Left { key, judge, .. } = &self.left;
+        let (pid, seconds) = (key.pid, self.since.elapsed().as_secs());
         let asks = async {
-            let mut connection = connect_for_catalog_at(&self.database.config, self.key.address).await?;
+            let mut connection = connect_for_catalog_at(&judge.database.config, key.address).await?;
             let sql = format!(
                 "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid} \
                  AND backend_start OPERATOR(pg_catalog.<=) \
