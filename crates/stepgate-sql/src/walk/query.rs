@@ -212,6 +212,7 @@ impl Walker<'_> {
         for LockClause { lock_type: _, of: _, nonblock: _ } in locks {
             self.writes = true;
             self.marks = true;
+            self.locks = true;
         }
     }
 
