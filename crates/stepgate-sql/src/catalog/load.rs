@@ -1,6 +1,6 @@
 //! From the answers to the catalog queries to a snapshot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use std::sync::Arc;
 
@@ -312,7 +312,8 @@ impl Loader {
                 continue;
             };
             let children = relation.children.iter();
-            let above = relation.family.iter().filter(|member| !relation.children.contains(member));
+            let below: HashSet<&RelationIndex> = relation.children.iter().collect();
+            let above = relation.family.iter().filter(|member| !below.contains(member));
             let of = |all: &HashMap<RelationIndex, Vec<ColumnRef>>, member: &RelationIndex| {
                 all.get(member).cloned().unwrap_or_default()
             };

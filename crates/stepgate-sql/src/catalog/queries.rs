@@ -158,8 +158,9 @@ macro_rules! constructs {
 /// `computing (oid)`: functions in C of PostgreSQL's own extensions that read nothing but their arguments. An extension's name
 /// and the library together say whose they are: only a superuser makes a function in C, and what its owner may change of it
 /// besides (SET, SECURITY DEFINER) is looked at. Immutable ones compute, and those that are named make random values or
-/// look into a dictionary. None that is given any type there is: it may call what belongs to that. Besides, what CREATE TYPE
-/// makes to put ranges together: how bounds compare, only a superuser says; a canonical function is not looked at.
+/// look into a dictionary; some are the server's by other names. None that is given any type there is: it may call what belongs
+/// to that. Besides, what CREATE TYPE makes to put ranges together: how bounds compare, only a superuser says; a canonical
+/// function is not looked at.
 macro_rules! computing {
     () => {
         concat!(
@@ -170,9 +171,10 @@ macro_rules! computing {
          join pg_catalog.pg_extension e on e.extname = k.name \
          join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = e.oid \
          and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.deptype = 'e' \
-         join pg_catalog.pg_proc p on p.oid = d.objid and p.probin in (k.library, '$libdir/' || k.library) \
-         join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname = 'c' \
-         where p.prokind = 'f' and not p.prosecdef and p.proconfig is null and (p.provolatile = 'i' or p.proname in \
+         join pg_catalog.pg_proc p on p.oid = d.objid join pg_catalog.pg_language l on l.oid = p.prolang \
+         and (l.lanname = 'c' and p.probin in (k.library, '$libdir/' || k.library) or l.lanname = 'internal' and not (",
+            constructs!("p"),
+            ")) where p.prokind = 'f' and not p.prosecdef and p.proconfig is null and (p.provolatile = 'i' or p.proname in \
          ('gen_random_bytes', 'gen_random_uuid', 'gen_salt', 'pgp_pub_encrypt', 'pgp_pub_encrypt_bytea', 'pgp_sym_encrypt', \
          'pgp_sym_encrypt_bytea', 'unaccent', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4')) \
          and not exists (select from pg_catalog.pg_type t where t.typtype = 'p' and (t.oid = any (p.proargtypes::pg_catalog.oid[]) \
@@ -187,7 +189,7 @@ macro_rules! computing {
 
 /// `given (classid, objid)`: operators and casts that an extension brings with functions in C of its own. Whoever owns an
 /// extension may put others into it: of their own making, or for types of their own. None that takes any type there is.
-/// (`isn` has functions that are the server's by other names.)
+/// Internal ones are the server's by other names.
 macro_rules! given {
     () => {
         concat!(
@@ -626,7 +628,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types (an aggregate has those of its states, too) the
         // checks of domains. Of `computing` none is needed. Of those that cannot be read, the text of such as indexes may call
-        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, and immutable ones find nothing by name.
+        // is given all the same (`apart.rs`): nobody but a superuser makes those in C, or of
+        // internal ones others than aggregates and constructors of ranges, and immutable ones find nothing by name.
         name: "routines",
         sql: concat!(
             "with ",
@@ -638,8 +641,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
               select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
               case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') \
-              when '' then case when l.lanname = 'c' and p.provolatile = 'i' then 'null' \
-              when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
+              when '' then case when l.lanname in ('c', 'internal') and p.provolatile = 'i' and p.prokind = 'f' and not (",
+            constructs!("p"),
+            ") then 'null' when l.lanname = 'plpgsql' and p.provolatile = 'i' then p.prosrc else '' end else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
               pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]) \

@@ -1,5 +1,5 @@
 //! What tells of a row in which partition or child it is, and so of the columns by which those are kept apart: `tableoid`, a
-//! partition's own name, and what EXPLAIN ANALYZE counts in each.
+//! partition's own name, what EXPLAIN ANALYZE counts in each, and errors of waiting for a row, which say where it is.
 
 use std::rc::Rc;
 
@@ -48,6 +48,20 @@ impl Walker<'_> {
         let Some(relation) = row.and_then(|row| catalog.relation(row.relation)) else { return };
         self.tells_of(&relation.apart, Uses::ROW);
         self.tells_of(&relation.parts, Uses::ROW);
+    }
+
+    /// Rows there are waited for: who is kept waiting too long is told in which table (lmgr.c, `XactLockTableWaitErrorCb`).
+    pub(super) fn waits_apart(&mut self, index: RelationIndex) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return };
+        self.tells_of(&relation.parts, Uses::HIDDEN);
+    }
+
+    /// The same of all that is read, where rows are locked.
+    pub(super) fn locked_apart(&mut self) {
+        if self.locks {
+            self.relations.clone().into_iter().for_each(|index| self.waits_apart(index));
+        }
     }
 
     fn tells_of(&mut self, columns: &[ColumnRef], uses: Uses) {

@@ -340,6 +340,7 @@ impl Walker<'_> {
         let (alias, renamed) = self.alias(alias.as_ref());
         let index = self.target(name, events)?;
         self.apart(index);
+        self.waits_apart(index);
         let aliased = alias.is_some();
         let alias = alias.or_else(|| self.parts(name).pop());
         let source = Source::Relation { index, renamed, aliased };

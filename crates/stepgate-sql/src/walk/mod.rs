@@ -158,6 +158,8 @@ struct Walker<'c> {
     views: BTreeSet<RelationIndex>,
     /// It marks the rows that it reads (`mark`).
     marks: bool,
+    /// It locks rows that it reads.
+    locks: bool,
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
     /// A volatile function was called somewhere.
@@ -216,6 +218,7 @@ impl<'c> Walker<'c> {
             creates: false,
             views: BTreeSet::new(),
             marks: false,
+            locks: false,
             returns_sets: false,
             is_volatile: false,
             has_windows: false,
@@ -274,6 +277,7 @@ impl<'c> Walker<'c> {
 
     fn finish(mut self, facts: &mut Facts) {
         self.marked();
+        self.locked_apart();
         facts.kind = self.kind;
         facts.through_views |= !self.views.is_empty();
         facts.named = self.named_apart();

@@ -199,6 +199,8 @@ const PUT_IN: &str = "
     alter extension seg add operator %%%@ (spelt, spelt);
     create operator %%%~ (leftarg = int, rightarg = int, function = int4eq);
     alter extension seg add operator %%%~ (int, int);
+    create table liked (id int, c apart.citext, n apart.isbn); alter table liked enable row level security;
+    create policy p on liked using (c operator(apart.~~) 'a%' and c operator(apart.=) 'ab' and n operator(apart.=) '0-393-04002-X');
     create table pairs (id int, h apart.hstore, s apart.seg, n apart.isbn, c apart.citext);";
 
 #[test]
@@ -221,6 +223,7 @@ fn operators_that_somebody_put_into_an_extension_are_not_the_extensions() {
         ("select id from pairs where h operator(apart.->) 'a' = 'b' and h operator(apart.@>) 'a=>1'", ""),
         ("select id from pairs where s operator(apart.&&) '1 .. 2' and s = '1' and n = '0-393-04002-X'", ""),
         ("select id from pairs where c = 'a' and c operator(apart.~~) 'b'", ""),
+        ("select id from liked", ""),
         ("select 'x'::apart.citext::text, n::text, '1'::text::apart.citext from pairs", ""),
     ];
     check(&cases, &catalog);
