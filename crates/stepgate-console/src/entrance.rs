@@ -109,7 +109,7 @@ pub(crate) async fn finish(
         api.throttle.failed(&name, address, now);
         return Err(refused(&api, &name, address));
     };
-    api.throttle.succeeded(&name, address);
+    api.throttle.succeeded(&name, address, now);
     let event = Event::AdminLogin { person: (&person.name).into(), address: address.into() };
     api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
     let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));

@@ -106,7 +106,7 @@ pub(crate) async fn admit(
         turned_away::turn_away(api, &counted, address, (AuthFailure::Service, PASSWORD))?;
         return Err(Problem::new(StatusCode::FORBIDDEN, "service", "a service cannot log in here"));
     }
-    api.throttle.succeeded(&counted, address);
+    api.throttle.succeeded(&counted, address, now);
     let code = code.map(|code| Zeroizing::new(code.replace(' ', ""))).filter(|code| !code.is_empty());
     let came = match code {
         // Wrong ones are counted and recorded as everywhere.

@@ -14,6 +14,13 @@ const FREE_OF_NAME: u32 = 5;
 /// Failures that cost nothing for an address, over all names: an office behind one address.
 const FREE_OF_ADDRESS: u32 = 50;
 
+/// Failures of a name where it has logged in before, beyond which it waits with the others there: what a neighbour does
+/// wrong keeps nobody out, and who tries all neighbours' names has little more of it.
+const FREE_OF_KNOWN: u32 = 2;
+
+/// How long it is remembered that somebody has logged in from somewhere.
+const KNOWN: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// The longest delay.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -36,6 +43,8 @@ struct Counter {
 #[derive(Default)]
 pub(crate) struct Throttle {
     counters: Mutex<HashMap<Key, Counter>>,
+    /// When names have last logged in from there. Only who succeeds is here: no attacker pushes anybody out.
+    known: Mutex<HashMap<Key, Duration>>,
 }
 
 impl Throttle {
@@ -47,7 +56,18 @@ impl Throttle {
             (counter.last + delay(counter.failures, free)).checked_sub(now).filter(|wait| !wait.is_zero())
         };
         let [of_name, of_address] = keys(name, address);
+        let failures =
+            counters.get(&of_name).filter(|counter| now < counter.last + MEMORY).map_or(0, |it| it.failures);
+        if failures < FREE_OF_KNOWN && self.knows(&of_name, now) {
+            return None;
+        }
         wait(&of_name, FREE_OF_NAME).max(wait(&of_address, FREE_OF_ADDRESS))
+    }
+
+    /// Whether that name has logged in from there of late.
+    fn knows(&self, of_name: &Key, now: Duration) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(of_name).is_some_and(|last| now < *last + KNOWN)
     }
 
     /// A login failed.
@@ -71,10 +91,16 @@ impl Throttle {
         }
     }
 
-    /// A login succeeded: its name starts afresh from there.
-    pub(crate) fn succeeded(&self, name: &str, address: IpAddr) {
+    /// A login succeeded: its name starts afresh from there, and is known there.
+    pub(crate) fn succeeded(&self, name: &str, address: IpAddr, now: Duration) {
         let [of_name, _] = keys(name, address);
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).remove(&of_name);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_COUNTERS && !known.contains_key(&of_name) {
+            let oldest = known.iter().min_by_key(|(_, last)| **last).map(|(key, _)| key.clone());
+            oldest.map(|oldest| known.remove(&oldest));
+        }
+        known.insert(of_name, now);
     }
 }
 
@@ -123,11 +149,33 @@ mod tests {
     }
 
     #[test]
+    fn what_neighbours_behind_one_address_do_wrong_keeps_nobody_out_who_has_logged_in_there() {
+        let throttle = Throttle::default();
+        throttle.succeeded("dana", address(1), START);
+        for n in 0..FREE_OF_ADDRESS * 2 {
+            throttle.failed(&format!("name-{n}"), address(1), START);
+        }
+        assert_eq!(throttle.wait("dana", address(1), START), None);
+        assert!(throttle.wait("omar", address(1), START).is_some());
+        // Nor does who guesses there guess more often for it: beyond a slip of the hand dana's name is as any other.
+        throttle.failed("dana", address(1), START);
+        assert_eq!(throttle.wait("dana", address(1), START), None);
+        throttle.failed("dana", address(1), START);
+        assert!(throttle.wait("dana", address(1), START).is_some());
+        throttle.succeeded("dana", address(1), START + LONGEST);
+        let later = START + LONGEST + KNOWN;
+        (0..FREE_OF_ADDRESS).for_each(|_| throttle.failed("eve", address(1), later));
+        assert!(throttle.wait("dana", address(1), later).is_some());
+    }
+
+    #[test]
     fn counters_are_bounded() {
         let throttle = Throttle::default();
         for n in 0..MAX_COUNTERS + 10 {
             throttle.failed(&format!("name-{n}"), address(1), START);
         }
         assert!(throttle.counters.lock().unwrap().len() <= MAX_COUNTERS);
+        (0..MAX_COUNTERS + 10).for_each(|n| throttle.succeeded(&format!("name-{n}"), address(1), START));
+        assert!(throttle.known.lock().unwrap().len() <= MAX_COUNTERS);
     }
 }
