@@ -88,7 +88,8 @@ impl Changing {
     ) {
         let each = changed_by(facts, text);
         let is_one = facts.len() == 1;
-        let stays = !each.iter().any(|changes| changes.ends || changes.lasts || changes.unseen);
+        let stays =
+            !each.iter().any(|changes| changes.ends || changes.commits || changes.lasts || changes.unseen);
         author.sends(stays, self.under_way() == 0);
         let ends = each.iter().any(|changes| changes.ends);
         let restores = each.iter().any(|changes| changes.restores);

@@ -48,6 +48,7 @@ pub(crate) use self::preparing::Preparing;
 use self::signal::Signal;
 pub use self::unheld::before_it_runs;
 pub(crate) use self::verdict::{Standing, Verdict};
+use crate::binding;
 use crate::database::{Database, View, Writing};
 use crate::gate::Gate;
 use crate::manner::Manner;
@@ -289,16 +290,22 @@ impl Judge {
         always: bool,
     ) -> Result<bool, LogError> {
         let database = &self.database;
-        let changes = database.taints.changes(&self.gate.vault, &database.config.name, &shared);
+        let changes = database.taints.all_changes(&self.gate.vault, &database.config.name, &shared);
         let fits = changes.is_ok();
         if !fits {
             tracing::error!(database = %database.config.name, "a copy of labelled data cannot be kept track of");
         }
-        let changes = changes.unwrap_or_default();
-        // It is stored already: what cannot be written, for want of disk, is known at least until the gate ends.
+        // It is stored already: what cannot be told column by column may be anything.
+        let (shared, changes) = match changes {
+            Ok(changes) => (shared, changes),
+            Err(_) => self.unknown_in(shared.into_iter().map(|(relation, _)| relation).collect())?,
+        };
+        // And what cannot be written, for want of disk, is known at least until the gate ends.
         let known = database.taints.add(shared).is_ok();
         let stores = !changes.is_empty();
-        if always || stores {
+        if stores {
+            binding::write(&self.gate.log, vec![event], changes).await?;
+        } else if always {
             self.gate.log.append(vec![event], changes).await?;
         }
         if stores && let Err(error) = database.bind_now().await {

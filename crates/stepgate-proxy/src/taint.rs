@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use stepgate_sql::{Flow, TEMPORARY, Taints, TooMany};
+use stepgate_sql::{Flow, TEMPORARY, Taints, TooMany, anywhere};
 use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side, Vault};
 use stepgate_types::{ColumnName, RelationName};
 
@@ -96,12 +96,25 @@ impl SharedTaints {
         added.map(drop)
     }
 
-    /// Adds what was written.
-    pub(crate) fn add(&self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMuch> {
-        for (relation, flow) in stored {
-            self.add_one(relation, flow).map_err(|_| TooMuch)?;
+    /// There is no room for more of what a relation holds: anything may be in it; where there is none for it either, in all.
+    fn add_unknown(&self, relation: RelationName) {
+        let unknown = || Flow { unknown: true, ..Flow::default() };
+        if self.add_one(relation, unknown()).is_err() {
+            // It has a place of its own.
+            let _ = self.add_one(anywhere(), unknown());
         }
-        Ok(())
+    }
+
+    /// Adds what was written. What there is no room for, others having been quicker, is unknown.
+    pub(crate) fn add(&self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMuch> {
+        let mut all = Ok(());
+        for (relation, flow) in stored {
+            if self.add_one(relation.clone(), flow).is_err() {
+                self.add_unknown(relation);
+                all = Err(TooMuch);
+            }
+        }
+        all
     }
 }
 
@@ -133,7 +146,9 @@ pub(crate) fn load(log: &Log, vault: &Vault) -> Result<BTreeMap<String, SharedTa
         let entry = vault.unseal(LABEL, &value).map_err(|_| unreadable())?;
         let Entry { database, relation, flow } = serde_json::from_slice(&entry).map_err(|_| unreadable())?;
         let taints = all.entry(database).or_default();
-        taints.add_one(relation, flow).map_err(|error| LogError::TooLarge(error.to_string()))?;
+        if taints.add_one(relation.clone(), flow).is_err() {
+            taints.add_unknown(relation);
+        }
     }
     Ok(all)
 }
@@ -197,5 +212,33 @@ mod tests {
         whole.add(relation, flow).unwrap();
         assert_eq!(together, whole);
         assert!(parts.len() > 5);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_unknown_and_none_of_what_comes_behind_it_is_lost() {
+        let flow = |columns: std::ops::Range<usize>| {
+            let from = |at| ColumnName::new(RelationName::new("public", "customers"), format!("c{at}"));
+            Flow { all: columns.map(from).collect(), ..Flow::default() }
+        };
+        let (full, other) = (RelationName::new("z", "full"), RelationName::new("z", "other"));
+        let taints = SharedTaints::default();
+        // However often it is said, and in which parts, it is as much.
+        for parts in [0..4_096, 4_000..4_096, 0..1, 1..4_000] {
+            assert!(taints.add(vec![(full.clone(), flow(parts))]).is_ok());
+        }
+        let unknown = |of: &RelationName| taints.now().of(of).any(|flow| flow.unknown);
+        assert!(!unknown(&full));
+        let more = vec![(full.clone(), flow(4_096..4_097)), (other.clone(), flow(0..1))];
+        assert!(taints.add(more).is_err());
+        assert!(unknown(&full) && !unknown(&other));
+        let mut known = taints.now();
+        assert!(!known.add(other, flow(0..1)).unwrap(), "it is there");
+        assert!(!known.add(full, flow(0..4_096)).unwrap());
+        // Where there is no room for any other relation, all are.
+        let relation = |at: usize| RelationName::new("many", format!("t{at}"));
+        for at in 0..10_000 {
+            let _ = taints.add(vec![(relation(at), flow(0..1))]);
+        }
+        assert!(unknown(&relation(20_000)));
     }
 }

@@ -58,6 +58,16 @@ impl Flow {
         self.all.len() + self.each.values().map(BTreeSet::len).sum::<usize>()
     }
 
+    /// How many there are of these and those together.
+    fn pairs_with(&self, other: &Self) -> usize {
+        let new = |known: &BTreeSet<ColumnName>, more: &BTreeSet<ColumnName>| more.difference(known).count();
+        let each = other
+            .each
+            .iter()
+            .map(|(to, from)| self.each.get(to).map_or(from.len(), |known| new(known, from)));
+        self.pairs() + new(&self.all, &other.all) + each.sum::<usize>()
+    }
+
     /// Whether there is room for it, and for as much again.
     pub(crate) fn is_narrow(&self) -> bool {
         self.pairs() <= MAX_PAIRS / 2
@@ -109,7 +119,8 @@ impl Taints {
         if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) && relation != anywhere() {
             return Err(TooMany);
         }
-        if self.0.get(&relation).map_or(0, Flow::pairs) + flow.pairs() > MAX_PAIRS {
+        // Counted together: what fits does so in whatever order it is read again.
+        if self.0.get(&relation).map_or_else(|| flow.pairs(), |known| known.pairs_with(&flow)) > MAX_PAIRS {
             return Err(TooMany);
         }
         Arc::make_mut(&mut self.0).entry(relation).or_default().add(flow);
@@ -153,7 +164,7 @@ impl Taints {
     }
 
     /// What is known of a relation, in its own schema and under any.
-    pub(crate) fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
+    pub fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
         let schema = remembered(&relation.schema);
         let names = [(schema, &*relation.name), ("", &*relation.name), ("", "")];
         let found = |(schema, name)| self.0.get(&RelationName::new(schema, name));

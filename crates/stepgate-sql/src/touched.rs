@@ -61,7 +61,9 @@ pub struct Changes {
     pub restores: bool,
     /// It may commit some of that before the rest, or nobody will see that it is undone.
     pub twice: bool,
-    /// It commits as it goes: what failed may be there.
+    /// It commits as it goes.
+    pub commits: bool,
+    /// What failed of it may be there.
     pub lasts: bool,
     /// Somebody's code may be among it: functions, and what runs them by itself.
     pub code: bool,
@@ -181,6 +183,7 @@ impl Changes {
         self.ends |= more.ends;
         self.twice |= more.twice;
         self.restores |= more.restores;
+        self.commits |= more.commits;
         self.lasts |= more.lasts;
         self.code |= more.code;
         self.code_on_write |= more.code_on_write;

@@ -536,3 +536,27 @@ fn ddl_that_fails_behind_what_nobody_reads_ends_no_session_of_others_and_labels_
         nothing_is_labelled(&mut psql);
     }
 }
+
+/// Nor if it says that it would commit as it goes.
+#[test]
+fn ddl_that_fails_at_once_ends_no_session_of_others_whatever_it_says() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    for fails in [
+        "alter table public.customers set (concurrently = 1);",
+        "alter table public.customers detach partition orders concurrently;",
+        "drop index concurrently public.customers;",
+    ] {
+        psql.send("select segment, (select count(*) from pg_sleep(1)) from public.customers where id = 1;")
+            .unwrap();
+        sleep(&world, 1);
+        for _ in 0..3 {
+            let reply = other.run(fails).unwrap();
+            assert!(!reply.is_ok() && !reply.text().contains("stepgate:"), "{fails}: {}", reply.text());
+        }
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{fails}: {}", reply.text());
+        nothing_is_labelled(&mut psql);
+    }
+}

@@ -19,6 +19,9 @@ use crate::passwords;
 /// How far the provider's clock and ours may be apart.
 pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
+/// By how much a token may be of a time to come: whose clock goes wrong so far is no reason to keep everybody out.
+const TO_COME: Duration = Duration::from_secs(60);
+
 /// Signatures that count: none, and none by a shared secret, is a signature of the provider's.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 10] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
@@ -238,7 +241,7 @@ impl Oidc {
         if claims.authorized_party().is_some_and(|azp| azp.as_str() != self.settings.client_id) {
             return Err(Bad::Token("it was made for another client"));
         }
-        let latest = self.clock.now().plus(CLOCK_SKEW);
+        let latest = self.clock.now().plus(TO_COME);
         let issued = Timestamp::from_micros(claims.issue_time().timestamp_micros());
         if issued > latest || claims::not_before(claims)?.is_some_and(|from| from > latest) {
             return Err(Bad::Token("it is of a time to come"));

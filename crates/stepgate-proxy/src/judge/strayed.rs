@@ -8,13 +8,14 @@ use std::sync::Arc;
 use stepgate_record::Event;
 use stepgate_session::Pending;
 use stepgate_sql::{Facts, Flow, TEMPORARY, anywhere, large_objects};
-use stepgate_store::LogError;
+use stepgate_store::{Change, LogError};
 use stepgate_types::RelationName;
 
 use super::{Case, Judge, Merged, Standing};
 use crate::binding;
 use crate::database::{Changed, View};
 use crate::overtaken::Watched;
+use crate::taint::TooMuch;
 
 /// The most relations that are said to hold what is not known; of more, all do.
 const MAX_UNKNOWN: usize = 5_000;
@@ -111,18 +112,7 @@ impl Judge {
     ) -> Result<(), LogError> {
         let database = &self.database;
         let name = &database.config.name;
-        let unknown = |of: RelationName| (of, Flow { unknown: true, ..Flow::default() });
-        let stored: Vec<_> =
-            relations.into_iter().filter(|it| !it.schema.starts_with(TEMPORARY)).map(unknown).collect();
-        let changes = |stored: &[_]| database.taints.all_changes(&self.gate.vault, name, stored);
-        let (stored, changes) = match changes(&stored) {
-            Ok(changes) if stored.len() <= MAX_UNKNOWN => (stored, changes),
-            _ => {
-                let all = vec![unknown(anywhere())];
-                let changes = changes(&all)?;
-                (all, changes)
-            }
-        };
+        let (stored, changes) = self.unknown_in(relations)?;
         // It is stored already: what cannot be written, for want of disk, is known at least until the gate ends.
         database.taints.add(stored)?;
         if changes.is_empty() {
@@ -134,6 +124,27 @@ impl Judge {
             tracing::error!(database = %name, %error, "labels cannot be bound");
         }
         Ok(())
+    }
+
+    /// What is known of these relations if what was stored there is not, and what is to be written of it; where there is no
+    /// room for that, of all.
+    pub(super) fn unknown_in(
+        &self,
+        relations: BTreeSet<RelationName>,
+    ) -> Result<(Vec<(RelationName, Flow)>, Vec<Change>), TooMuch> {
+        let Self { database, gate, .. } = self;
+        let unknown = |of: RelationName| (of, Flow { unknown: true, ..Flow::default() });
+        let stored: Vec<_> =
+            relations.into_iter().filter(|it| !it.schema.starts_with(TEMPORARY)).map(unknown).collect();
+        let changes = |stored: &[_]| database.taints.all_changes(&gate.vault, &database.config.name, stored);
+        match changes(&stored) {
+            Ok(changes) if stored.len() <= MAX_UNKNOWN => Ok((stored, changes)),
+            _ => {
+                let all = vec![unknown(anywhere())];
+                let changes = changes(&all)?;
+                Ok((all, changes))
+            }
+        }
     }
 
     /// What is written down of it; of somebody who is no more, that it was labelled.

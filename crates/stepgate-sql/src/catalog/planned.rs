@@ -5,7 +5,7 @@
 //! calls (plancat.c, `get_relation_info`, `get_relation_constraints`, `get_relation_statistics`; clauses.c,
 //! `eval_const_expressions`). So whoever reads such a table, or writes what refers to it, runs that code.
 
-use super::Catalog;
+use super::{Catalog, UserCasts};
 use crate::builtin;
 use crate::lexer::{self, Numbers, Token, TokenKind};
 
@@ -22,7 +22,9 @@ pub(super) fn may_run(expression: &str, columns: &[String], catalog: &Catalog) -
             TokenKind::Word(name) | TokenKind::Quoted(name) if is(at + 1, b'(') => {
                 let qualified = at > 0 && is(at - 1, b'.');
                 let takes_variable = || takes_variable(tokens.get(at + 2..), columns, catalog);
-                let put_off = || is_opaque(name, catalog) && takes_variable();
+                // A cast of somebody's own may make NULL of a column, and say so nowhere.
+                let converts = catalog.any_casts() != UserCasts::None;
+                let put_off = || !converts && is_opaque(name, catalog) && takes_variable();
                 (qualified || !is_plain(name, catalog)) && !put_off()
             }
             _ => false,
@@ -42,41 +44,55 @@ fn is_opaque(name: &str, catalog: &Catalog) -> bool {
 
 /// Whether one of the arguments that begin here is certainly no constant.
 fn takes_variable(from: Option<&[Token<'_>]>, columns: &[String], catalog: &Catalog) -> bool {
-    let Some(from) = from else { return false };
-    let Some(end) = closing(from) else { return false };
-    let arguments = from.get(..end).unwrap_or_default();
-    let mut begin = 0;
+    arguments(from).iter().any(|argument| is_variable(Some(argument), columns, catalog))
+}
+
+/// Whether a call of a function of the server's, with the arguments that begin here, certainly is none: it has one that is
+/// none, and no other that is NULL, for which the planner would put NULL in place of the call (clauses.c, `evaluate_function`).
+fn stays_variable(from: Option<&[Token<'_>]>, columns: &[String], catalog: &Catalog) -> bool {
+    let is_value = |argument: &&[Token<'_>]| {
+        matches!(uncast(argument), [Token { kind: TokenKind::Text(_) | TokenKind::Number(_), .. }])
+    };
+    let mut others = arguments(from);
+    others.retain(|argument| !is_variable(Some(argument), columns, catalog));
+    takes_variable(from, columns, catalog) && others.iter().all(is_value)
+}
+
+/// The arguments that begin here.
+fn arguments<'t, 's>(from: Option<&'t [Token<'s>]>) -> Vec<&'t [Token<'s>]> {
+    let closed = from.and_then(|from| from.get(..closing(from)?));
     let mut depth = 0_usize;
-    for (at, token) in arguments.iter().enumerate() {
-        match token.kind {
-            TokenKind::Punct(b'(' | b'[') => depth += 1,
-            TokenKind::Punct(b')' | b']') => depth = depth.saturating_sub(1),
-            TokenKind::Punct(b',') if depth == 0 => {
-                if is_variable(arguments.get(begin..at), columns, catalog) {
-                    return true;
-                }
-                begin = at + 1;
+    let split = closed.map(|arguments| {
+        arguments.split(|token| {
+            match token.kind {
+                TokenKind::Punct(b'(' | b'[') => depth += 1,
+                TokenKind::Punct(b')' | b']') => depth = depth.saturating_sub(1),
+                TokenKind::Punct(b',') => return depth == 0,
+                _ => {}
             }
-            _ => {}
-        }
-    }
-    is_variable(arguments.get(begin..), columns, catalog)
+            false
+        })
+    });
+    split.into_iter().flatten().collect()
+}
+
+/// What casts say of types, the rest of the text is judged by.
+fn uncast<'t, 's>(of: &'t [Token<'s>]) -> &'t [Token<'s>] {
+    let cast = of.iter().position(|token| matches!(token.kind, TokenKind::Cast));
+    cast.and_then(|at| of.get(..at)).unwrap_or(of)
 }
 
 /// A column, cast or not, or one of the server's functions of one.
 fn is_variable(of: Option<&[Token<'_>]>, columns: &[String], catalog: &Catalog) -> bool {
     let Some(of) = of else { return false };
-    // What casts say of types, the rest of the text is judged by.
-    let uncast =
-        of.iter().position(|token| matches!(token.kind, TokenKind::Cast)).and_then(|at| of.get(..at));
-    match uncast.unwrap_or(of) {
+    match uncast(of) {
         [one] => one.kind.ident().is_some_and(|name| columns.iter().any(|column| column == name)),
         [open, inner @ .., close] if open.kind.is_punct(b'(') && close.kind.is_punct(b')') => {
             closing(inner).is_none() && is_variable(Some(inner), columns, catalog)
         }
         [name, open, inner @ .., close] if open.kind.is_punct(b'(') && close.kind.is_punct(b')') => {
-            let strict = name.kind.word().is_some_and(|name| catalog.is_pure_function(name));
-            strict && closing(inner).is_none() && takes_variable(of.get(2..), columns, catalog)
+            let is_pure = name.kind.word().is_some_and(|name| catalog.is_pure_function(name));
+            is_pure && closing(inner).is_none() && stays_variable(of.get(2..), columns, catalog)
         }
         _ => false,
     }

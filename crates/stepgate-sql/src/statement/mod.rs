@@ -344,6 +344,10 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         }
     }
     let executes = context.node.is_some_and(executes);
+    if executes && context.node.is_some_and(|node| has_option(node, "wal")) {
+        // It tells how long the rows are that are written, whole.
+        statement_doubt(facts, "unsupported-statement");
+    }
     let context = Context { node: context.node.and_then(explained), executes, explains: executes, ..context };
     match rest.word(0) {
         Some("execute") => {
@@ -380,8 +384,13 @@ fn explained(node: Node<'_>) -> Option<Node<'_>> {
 
 /// Whether EXPLAIN has the ANALYZE option, on or off.
 fn executes(node: Node<'_>) -> bool {
+    has_option(node, "analyze")
+}
+
+/// Whether EXPLAIN has this option, on or off.
+fn has_option(node: Node<'_>, wanted: &str) -> bool {
     let Node::ExplainStmt(explain) = node else { return false };
-    explain.options().iter().any(|option| option.defname().is_none_or(|name| name == "analyze"))
+    explain.options().iter().any(|option| option.defname().is_none_or(|name| name == wanted))
 }
 
 /// `explain (select 1)` against `explain (verbose) select 1`.

@@ -39,7 +39,10 @@ pub(super) fn changes(tokens: &[Token<'_>], catalog: &Catalog, path: Option<&[St
     let mut changes = statement.changes();
     changes.ends = ends_transaction(&words);
     changes.restores = words.first() == Some(&"rollback") && words.contains(&"to");
-    changes.lasts = words.contains(&"concurrently");
+    // An index that was begun runs code on writes. What else may be left where such a statement fails (an index that is not
+    // valid, a partition that is about to go) gives no name another meaning; and who has no right to any of it says so, too.
+    changes.commits = words.contains(&"concurrently");
+    changes.lasts = changes.commits && words.first() == Some(&"create");
     changes
 }
 

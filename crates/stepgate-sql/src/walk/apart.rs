@@ -1,6 +1,7 @@
 //! What tells of a row in which partition or child it is, and so of the columns by which those are kept apart: `tableoid`, a
 //! partition's own name, what EXPLAIN ANALYZE counts in each, and errors of waiting for a row, which say where it is.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Walker;
@@ -34,10 +35,12 @@ impl Walker<'_> {
             return;
         }
         self.tells_of(&relation.parts, Uses::PREDICATE);
-        if relation.kind == RelationKind::View {
-            for base in relation.reads_relations.iter().filter_map(|base| catalog.relation(*base)) {
-                self.tells_of(&base.parts, Uses::PREDICATE);
-            }
+        // Views and policies become part of the plan.
+        let views = relation.reads_relations.iter().filter(|_| relation.kind == RelationKind::View);
+        let policies = relation.policy_reads.iter().map(|(on, _)| on);
+        let beneath: BTreeSet<RelationIndex> = views.chain(policies).copied().collect();
+        for base in beneath.into_iter().filter_map(|base| catalog.relation(base)) {
+            self.tells_of(&base.parts, Uses::PREDICATE);
         }
     }
 

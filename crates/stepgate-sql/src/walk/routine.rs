@@ -318,7 +318,7 @@ impl Walker<'_> {
             body: within,
             node: None,
             executes: true,
-            explains: false,
+            explains: self.explains,
         };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {

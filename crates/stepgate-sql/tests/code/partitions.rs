@@ -29,8 +29,11 @@ const SCHEMA: &str = "
     create materialized view filled as select id, tableoid as part from health;
     create table judged (id int); create policy p on judged using (exists (select from health h where h.tableoid::int = judged.id));
     create table judged_by_one (id int); create policy p on judged_by_one using (id in (select h.id from health_hiv h));
+    create table judged_by_all (id int); create policy p on judged_by_all using (id in (select h.id from health h));
+    alter table judged_by_all enable row level security;
     alter table judged enable row level security; alter table judged_by_one enable row level security;
     create function parts() returns setof oid language sql stable as 'select tableoid from public.health';
+    create function of_health(n int) returns table (id int) language sql stable as 'select h.id from public.health h where h.id = n';
     create table log (id int, note text);
     create function logs() returns trigger language plpgsql as 'begin insert into log values (new.id, tg_table_name); return new; end';
     create table audited (id int, secret text, note text) partition by list (secret);
@@ -80,6 +83,11 @@ fn the_partition_or_child_of_a_row_tells_what_those_are_kept_apart_by() {
         ("explain analyze select id from health", health),
         ("explain (analyze) select count(*) from all_of", health),
         ("explain analyze update health set note = 'z'", health),
+        // The server puts the query of such a function in the place of its call.
+        ("explain analyze select * from of_health(1)", health),
+        ("select * from of_health(1)", ""),
+        ("explain analyze select id from judged_by_all", health),
+        ("select id from judged_by_all", ""),
         ("select part from shown", health),
         ("select part from shown_distinct", health),
         ("select id from of_one", health),
@@ -100,6 +108,8 @@ fn the_partition_or_child_of_a_row_tells_what_those_are_kept_apart_by() {
         ("update audited set note = 'x' where id = 1", audited),
         // It may be of any query.
         ("explain analyze execute p", "?"),
+        // How long the rows are that are written tells of all their columns.
+        ("explain (analyze, wal) update plain set a = 1", "?"),
         // What is not kept apart by it.
         ("select id, note from health", ""),
         ("select count(*), ctid from health group by ctid", ""),

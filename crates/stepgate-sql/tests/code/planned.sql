@@ -47,7 +47,9 @@ create table adding (a int, b int); create index on adding (adds(a)); create ind
 create table slowly (a int, b int); create index on slowly (slow(a)); create index on slowly (slow(abs(a)::int + 0));
 create table slowly_too (a int, b int); create index on slowly_too (slow(a)); create index on slowly_too (slow((b)::int));
 create index on slowly_too (a) where slow(abs(a)) > 3;
+-- The second argument is a value.
 create table slow_const (a int, b int); create index on slow_const ((a + slow_five()));
+create table slow_null (a int, b int); create index on slow_null (slow(mod(a, nullif(1, 1))));
 insert into indexed values (1, 1), (2, 2); insert into partial values (1, 1); insert into within values (1, 1), (2, 2);
 insert into checked values (1, 1); insert into counted values (1, 1), (2, 2); insert into parted values (1, 1);
 insert into child values (1, 1); insert into key values (1, 1), (2, 2); insert into refers values (1, 1);
