@@ -243,10 +243,29 @@ pub(crate) async fn writable(
     Ok(named.filter_map(|[schema, name]| Some(RelationName::new(&schema?, &name?))).collect())
 }
 
-/// Those of these server processes that have a transaction: each holds the lock of its virtual id until it has ended, and
-/// what it commits is seen before that (PostgreSQL documentation, `pg_locks`). Whether it has written something, or waits
-/// for a lock: who has committed and LISTENs has another transaction, which does neither, before anything is said of the first
-/// (`ProcessNotifyInterrupt` of async.c), and has it for as long as others like who NOTIFY.
+/// For [`in_transaction`]. An id of 32 bits is in progress if the snapshot says so, or has not seen it yet.
+const IN_TRANSACTION_QUERY: &str = "SELECT l.pid, pg_catalog.bool_or(l.writes) FROM (\
+    SELECT k.pid, k.locktype OPERATOR(pg_catalog.=) 'transactionid' AS has_id, NOT k.granted OR coalesce(\
+    k.transactionid::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY (s.xip) OR \
+    ((k.transactionid::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.-) s.xmax OPERATOR(pg_catalog.+) 4294967296) \
+    OPERATOR(pg_catalog.%) 4294967296) OPERATOR(pg_catalog.<) 2147483648, false) AS writes \
+    FROM pg_catalog.pg_locks k CROSS JOIN (SELECT ARRAY(SELECT x.x::pg_catalog.text::pg_catalog.int8 \
+    OPERATOR(pg_catalog.%) 4294967296 FROM pg_catalog.pg_snapshot_xip(pg_catalog.pg_current_snapshot()) x (x)) AS xip, \
+    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 \
+    OPERATOR(pg_catalog.%) 4294967296 AS xmax) s \
+    WHERE k.pid OPERATOR(pg_catalog.=) ANY (ARRAY[{pids}]::pg_catalog.int4[]) AND (NOT k.granted \
+    OR (k.mode OPERATOR(pg_catalog.=) 'ExclusiveLock' \
+    AND k.locktype OPERATOR(pg_catalog.=) ANY (ARRAY['transactionid', 'virtualxid'])))) l \
+    GROUP BY l.pid HAVING pg_catalog.bool_or(l.writes) OR NOT pg_catalog.bool_or(l.has_id)";
+
+/// Those of these server processes that have a transaction of which nothing is seen by others: each holds the lock of its
+/// virtual id until it has ended (PostgreSQL documentation, `pg_locks`), and those that have written something that of their
+/// transaction's id. The locks outlast the moment at which what is committed is seen, by as much as there is to tell others of
+/// (`CommitTransaction` of xact.c), so whether that id is in progress, the snapshot says.
+///
+/// Whether each has written something, or waits for a lock: who has committed and LISTENs has another transaction, which does
+/// neither, before anything is said of the first (`ProcessNotifyInterrupt` of async.c), and has it for as long as others like
+/// who NOTIFY.
 ///
 /// # Errors
 /// See [`UpstreamError`].
@@ -255,13 +274,7 @@ pub(crate) async fn in_transaction(
     pids: &[i32],
 ) -> Result<BTreeMap<i32, bool>, UpstreamError> {
     let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-    let sql = format!(
-        "SELECT pid, pg_catalog.bool_or(NOT granted OR locktype OPERATOR(pg_catalog.=) 'transactionid') \
-         FROM pg_catalog.pg_locks WHERE pid OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.int4[]) \
-         AND (NOT granted OR (mode OPERATOR(pg_catalog.=) 'ExclusiveLock' \
-         AND locktype OPERATOR(pg_catalog.=) ANY (ARRAY['transactionid', 'virtualxid']))) GROUP BY pid",
-        pids.join(",")
-    );
+    let sql = IN_TRANSACTION_QUERY.replace("{pids}", &pids.join(","));
     let rows = single_statement(upstream, &sql).await?;
     let going = |row: Vec<Option<String>>| {
         let [pid, writes] = <[_; 2]>::try_from(row).ok()?;

@@ -8,6 +8,7 @@
 mod ddl;
 mod mentioned;
 mod names;
+mod parted;
 mod reserved;
 
 pub use self::mentioned::Mentioned;
@@ -140,7 +141,7 @@ impl Changes {
         all
     }
 
-    /// The same of each of its statements, as far as they can be told apart by the `;` between them.
+    /// The same of each of its statements, as far as they can be told apart (`parted.rs`).
     #[must_use]
     pub fn each(sql: &[u8], catalog: &Catalog, by: &By) -> Vec<Self> {
         let text = by.text(sql, catalog).filter(|text| by.standard || !text.contains('\\'));
@@ -156,9 +157,9 @@ impl Changes {
             }];
         };
         let mut path = by.path.as_deref();
-        let statements = tokens.split(|token| token.kind.is_punct(b';')).filter(|it| !it.is_empty());
-        let several = statements.clone().nth(1).is_some();
-        let each = statements.map(|statement| {
+        let statements = parted::statements(text.as_deref().unwrap_or_default(), &tokens);
+        let several = statements.len() > 1;
+        let each = statements.into_iter().map(|statement| {
             let of = match ddl::changes(statement, catalog, path) {
                 // It fails (`PreventInTransactionBlock` of xact.c).
                 _ if several && ddl::commits_prepared(statement) => Self { ends: true, ..Self::default() },

@@ -547,6 +547,8 @@ fn ddl_that_fails_at_once_ends_no_session_of_others_whatever_it_says() {
         "alter table public.customers set (concurrently = 1);",
         "alter table public.customers detach partition orders concurrently;",
         "drop index concurrently public.customers;",
+        // One statement, whatever is in its body.
+        "create function mine.customers() returns int language sql begin atomic select 1; select nope; end;",
     ] {
         psql.send("select segment, (select count(*) from pg_sleep(1)) from public.customers where id = 1;")
             .unwrap();
