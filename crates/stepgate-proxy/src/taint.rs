@@ -23,13 +23,16 @@ pub(crate) struct SharedTaints {
     version: AtomicU64,
 }
 
+/// Relations, and what is stored in each.
+pub(crate) type Flows = Vec<(RelationName, Flow)>;
+
 /// What one statement stores.
 #[derive(Default)]
 pub(crate) struct Stored {
     /// In relations of the session's own.
-    pub(crate) own: Vec<(RelationName, Flow)>,
+    pub(crate) own: Flows,
     /// Elsewhere.
-    pub(crate) shared: Vec<(RelationName, Flow)>,
+    pub(crate) shared: Flows,
 }
 
 impl Stored {
@@ -106,7 +109,7 @@ impl SharedTaints {
     }
 
     /// Adds what was written. What there is no room for, others having been quicker, is unknown.
-    pub(crate) fn add(&self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMuch> {
+    pub(crate) fn add(&self, stored: Flows) -> Result<(), TooMuch> {
         let mut all = Ok(());
         for (relation, flow) in stored {
             if self.add_one(relation.clone(), flow).is_err() {

@@ -545,7 +545,6 @@ fn ddl_that_fails_at_once_ends_no_session_of_others_whatever_it_says() {
     let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
     for fails in [
         "alter table public.customers set (concurrently = 1);",
-        "alter table public.customers detach partition orders concurrently;",
         "drop index concurrently public.customers;",
         // One statement, whatever is in its body.
         "create function mine.customers() returns int language sql begin atomic select 1; select nope; end;",

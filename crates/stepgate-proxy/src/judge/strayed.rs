@@ -15,7 +15,7 @@ use super::{Case, Judge, Merged, Standing};
 use crate::binding;
 use crate::database::{Changed, View};
 use crate::overtaken::Watched;
-use crate::taint::TooMuch;
+use crate::taint::{Flows, TooMuch};
 
 /// The most relations that are said to hold what is not known; of more, all do.
 const MAX_UNKNOWN: usize = 5_000;
@@ -131,7 +131,7 @@ impl Judge {
     pub(super) fn unknown_in(
         &self,
         relations: BTreeSet<RelationName>,
-    ) -> Result<(Vec<(RelationName, Flow)>, Vec<Change>), TooMuch> {
+    ) -> Result<(Flows, Vec<Change>), TooMuch> {
         let Self { database, gate, .. } = self;
         let unknown = |of: RelationName| (of, Flow { unknown: true, ..Flow::default() });
         let stored: Vec<_> =
