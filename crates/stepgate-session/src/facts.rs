@@ -479,7 +479,7 @@ pub enum GoesOn {
 
 /// Whether it is one query that runs no code but the server's own.
 fn is_settled_query(facts: &[Facts]) -> bool {
-    matches!(facts, [only] if only.kind == Kind::Select && only.is_settled_once_open())
+    matches!(facts, [only] if only.kind == Kind::Select && only.read_only && only.is_settled())
 }
 
 /// Whether a statement shows more by what is known now than by what it was let through for.

@@ -269,7 +269,7 @@ fn sees_late(facts: &Facts) -> bool {
     // Which statement or cursor EXECUTE and FETCH go on with is looked up then, too.
     let goes_on =
         facts.kind == Kind::Execute || (facts.kind == Kind::Cursor && facts.effect.names.is_empty());
-    let plain = matches!(facts.kind, Kind::Select | Kind::Cursor) && facts.is_settled_once_open();
+    let plain = facts.read_only && matches!(facts.kind, Kind::Select | Kind::Cursor) && facts.is_settled();
     goes_on || (!plain && (!facts.relations.is_empty() || !facts.is_settled()))
 }
 

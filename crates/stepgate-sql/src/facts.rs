@@ -59,6 +59,9 @@ pub struct Facts {
     /// A view's definition is part of what it reads.
     #[serde(skip)]
     pub through_views: bool,
+    /// It locks rows that it reads, or a view of it does (FOR UPDATE and the like).
+    #[serde(skip)]
+    pub locks: bool,
     /// Parsing it may read data, which PostgreSQL does for a Parse, too, that nothing is ever bound to.
     #[serde(skip)]
     pub parsing_reads: bool,
@@ -230,6 +233,7 @@ impl Facts {
             scan: None,
             named: 0,
             through_views: false,
+            locks: false,
             parsing_reads: false,
             read_only: true,
             effect: Effect::default(),
@@ -311,7 +315,7 @@ impl Facts {
     /// fetched, the newest version counts (PostgreSQL documentation, "SELECT", "The Locking Clause").
     #[must_use]
     pub fn is_settled_once_open(&self) -> bool {
-        self.read_only && self.is_settled()
+        self.is_settled() && !self.locks
     }
 
     /// Whether what it gives hangs on what was set or done in its session alone.
@@ -438,6 +442,7 @@ impl Facts {
         all.estimated_by = all.estimated_by.max(other.estimated_by);
         all.scan = all.scan.filter(|scan| other.scan.as_ref() == Some(scan) && all.named == other.named);
         all.through_views |= other.through_views;
+        all.locks |= other.locks;
         all.parsing_reads |= other.parsing_reads;
         all.read_only &= other.read_only;
         all.effect.session |= other.effect.session;

@@ -70,6 +70,7 @@ pub(crate) fn facts() -> Facts {
         scan: None,
         named: 0,
         through_views: false,
+        locks: false,
         parsing_reads: false,
         read_only: true,
         effect: Effect::default(),

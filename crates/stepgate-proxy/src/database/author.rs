@@ -69,7 +69,10 @@ impl Author {
     /// Before anything more is sent to the server: whether that is all it has to answer. `listens`: the server may have
     /// something to do besides, for who NOTIFY.
     pub(crate) fn owes(&self, only: Option<u64>, is_one_segment: bool, listens: bool) {
-        self.listens.store(listens, Ordering::SeqCst);
+        // Mostly it is what it was.
+        if self.listens() != listens {
+            self.listens.store(listens, Ordering::SeqCst);
+        }
         self.only.store(only.unwrap_or_default(), Ordering::SeqCst);
         self.is_one_segment.store(is_one_segment, Ordering::SeqCst);
     }

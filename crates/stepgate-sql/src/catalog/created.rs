@@ -58,7 +58,7 @@ impl Catalog {
             reads: if *view { self.refs(besides)? } else { Vec::new() },
             reads_relations,
             views: (!made.through_views).then(Vec::new),
-            locks: *view,
+            locks: *view && made.locks,
             // Its constraints are not known: a write may be told what is in it already, or be shown the row.
             unique: vec![Unique { columns: (0..columns.len()).collect(), plain: false }],
             bounded: true,

@@ -16,12 +16,6 @@ impl Walker<'_> {
         self.marks || self.body.marks
     }
 
-    /// The statement, or a view that it reads, says FOR UPDATE or the like: of each such row it shows the newest version, and
-    /// no other statement changes it meanwhile.
-    pub(super) const fn locks_rows(&mut self) {
-        (self.writes, self.marks, self.locks) = (true, true, true);
-    }
-
     /// Accounts for the columns of views that are computed so, and of views beneath them.
     pub(super) fn marked(&mut self) {
         if !self.marks_rows() {

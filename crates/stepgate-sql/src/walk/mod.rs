@@ -158,7 +158,7 @@ struct Walker<'c> {
     views: BTreeSet<RelationIndex>,
     /// It marks the rows that it reads (`mark`).
     marks: bool,
-    /// It locks rows that it reads.
+    /// It locks rows that it reads, or a view of it does: of each it shows the newest version.
     locks: bool,
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
@@ -280,6 +280,7 @@ impl<'c> Walker<'c> {
         self.locked_apart();
         facts.kind = self.kind;
         facts.through_views |= !self.views.is_empty();
+        facts.locks |= self.locks;
         facts.named = self.named_apart();
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
@@ -508,9 +509,9 @@ impl<'c> Walker<'c> {
         if relation.kind == RelationKind::View {
             self.views.insert(index);
         }
-        if relation.locks {
-            self.locks_rows();
-        }
+        // Of what is around it, a view's own locks mark no rows.
+        self.writes |= relation.locks;
+        self.locks |= relation.locks;
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }

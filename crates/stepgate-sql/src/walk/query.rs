@@ -210,7 +210,7 @@ impl Walker<'_> {
             self.exprs(quantity, within, Uses::PREDICATE);
         }
         for LockClause { lock_type: _, of: _, nonblock: _ } in locks {
-            self.locks_rows();
+            (self.writes, self.marks, self.locks) = (true, true, true);
         }
     }
 
