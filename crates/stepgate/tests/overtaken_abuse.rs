@@ -561,3 +561,22 @@ fn ddl_that_fails_at_once_ends_no_session_of_others_whatever_it_says() {
         nothing_is_labelled(&mut psql);
     }
 }
+
+/// What commits as it goes may take as long as it likes, where it is all that its session has to do, whatever that ran before.
+#[test]
+fn an_index_made_concurrently_is_not_ended_for_others_who_read_the_table() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other, mut open) = (world.psql(&dora), world.psql(&eve), world.psql(&dora));
+    passes(&mut other, "select mine.pay(1);");
+    passes(&mut open, "begin;");
+    passes(&mut open, "insert into mine.customers values (2, 'harmless');");
+    other.send("create index concurrently later on mine.customers (id);").unwrap();
+    is_active(&world, "wait_event_type = 'Lock' and query like 'create index%'");
+    // What a reply asks about that was long in coming.
+    passes(&mut psql, "select id, (select count(*) from pg_sleep(1)) from mine.customers limit 1;");
+    passes(&mut psql, "select id, (select count(*) from pg_sleep(1)) from mine.customers limit 1;");
+    passes(&mut open, "commit;");
+    let reply = other.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{}", reply.text());
+}

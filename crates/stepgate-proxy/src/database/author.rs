@@ -167,9 +167,10 @@ impl Database {
     /// Ends the sessions of those that have been in the way for long, and that their servers need not have begun.
     pub(super) fn urges(&self, in_the_way: impl Fn(u64, &UnderWay) -> bool) {
         for (number, it) in &self.commits().under_way {
-            let listens = it.author.listens();
-            let grace = if listens { GRACE_OF_LISTENERS } else { GRACE };
-            if it.since.elapsed() > grace && (listens || !it.is_begun()) && in_the_way(*number, it) {
+            // Of what commits as it goes the server was not asked, whoever listens.
+            let was_asked = it.author.listens() && it.author.stays();
+            let grace = if was_asked { GRACE_OF_LISTENERS } else { GRACE };
+            if it.since.elapsed() > grace && (was_asked || !it.is_begun()) && in_the_way(*number, it) {
                 it.author.ends();
             }
         }
