@@ -290,6 +290,7 @@ impl Judge {
         always: bool,
     ) -> Result<bool, LogError> {
         let database = &self.database;
+        let shared = database.taints.with_followers(shared);
         let changes = database.taints.all_changes(&self.gate.vault, &database.config.name, &shared);
         let fits = changes.is_ok();
         if !fits {
@@ -475,7 +476,10 @@ impl Case<'_> {
 
     /// What running it stores, and what of that is to be written with its record; `None`: too much.
     fn to_store(&self) -> Option<(Stored, Vec<Change>)> {
-        let (stored, database) = (self.stored(), &self.judge.database);
+        let (mut stored, database) = (self.stored(), &self.judge.database);
+        if !stored.shared.is_empty() {
+            stored.shared = database.taints.with_followers(stored.shared);
+        }
         let vault = &self.judge.gate.vault;
         let changes = database.taints.changes(vault, &database.config.name, &stored.shared).ok()?;
         Some((stored, changes))
@@ -495,6 +499,14 @@ impl Case<'_> {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
             self.came_to_nothing().await?;
             return self.fail(Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
+        }
+        // What others were let through for meanwhile takes it further.
+        let followers = if stores { database.taints.with_followers(Vec::new()) } else { Vec::new() };
+        if !followers.is_empty()
+            && !self.judge.remember(self.event("forward", None, None), followers, false).await?
+        {
+            self.came_to_nothing().await?;
+            return self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember()).await;
         }
         Ok(Verdict::Pass(Pass::Permit(permit), None, own))
     }

@@ -18,6 +18,7 @@ use crate::changing::{Changing, hides, named};
 use crate::database::{
     Acting, Author, Between, Changed, Code, CommitsDdl, Database, Ddl, Named, Opened, act,
 };
+use crate::taint::{Flows, Storing};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -49,6 +50,8 @@ pub(crate) struct Watched {
     sent: Instant,
     /// It does more than its reply says.
     acting: Option<Acting>,
+    /// It stores what it reads.
+    storing: Option<Storing>,
 }
 
 /// What all sessions share, counted for one of them: a count of all sessions' would go from processor to processor with
@@ -307,6 +310,8 @@ impl UnderWay {
                 None => None,
             };
             let acts = act(&pending.facts);
+            let copies = pending.facts.iter().flat_map(Facts::copies);
+            let copies: Flows = copies.map(|(into, flow)| (into.clone(), flow)).collect();
             let mut watched = Watched {
                 pending,
                 executes,
@@ -318,10 +323,14 @@ impl UnderWay {
                 own: self.changing.committed(),
                 sent: now,
                 acting: None,
+                storing: None,
             };
             if acts {
                 let session = self.changing.number(database);
                 watched.acting = Some(database.acting(session, watched.named(catalog)));
+            }
+            if !copies.is_empty() {
+                watched.storing = Some(database.taints.storing(copies));
             }
             self.bytes = if self.watched.is_empty() { 0 } else { self.bytes };
             self.bytes = self.bytes.saturating_add(watched.bytes());
@@ -331,9 +340,12 @@ impl UnderWay {
 
     /// Whether what was sent last does what must not be done beside what another session does: both were decided on at once.
     pub(crate) fn clashes(&self, database: &Database, catalog: &Arc<Catalog>) -> bool {
-        let last = self.watched.back().filter(|last| last.acting.is_some());
+        let last = self.watched.back();
+        let acting = last.filter(|last| last.acting.is_some());
+        let storing = last.and_then(|last| Some((last.storing.as_ref()?, &last.state.taints)));
         self.changing.clashes(database)
-            || last.is_some_and(|last| database.is_being_changed(self.session(), || last.named(catalog)))
+            || acting.is_some_and(|last| database.is_being_changed(self.session(), || last.named(catalog)))
+            || storing.is_some_and(|(storing, judged)| storing.brings_more(judged))
     }
 
     /// Whether a statement that is decided on must not be sent now, for another session does what must not be done beside
@@ -509,10 +521,12 @@ fn of_the_same_cursor(now: Facts, then: &Facts) -> Facts {
     if is_of_row && then.certainty == Certainty::Exact { now.fetched(&then.effect) } else { now }
 }
 
-/// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their
-/// locks, a view that has none beneath it among them, functions that are compiled when they are first called; of DDL and utilities, whatever has its names then.
+/// Whether what a statement does hangs on what may change until it does it: names that are looked up when those before it are
+/// done, relations that it reads once it has their locks, a view that has none beneath it among them, functions that are
+/// compiled when they are first called; of DDL and utilities, whatever has its names then.
 fn may_change(facts: &Facts) -> bool {
-    !facts.relations.is_empty()
+    facts.looks_up
+        || !facts.relations.is_empty()
         || facts.through_views
         || !facts.is_settled()
         || matches!(facts.kind, Kind::Ddl | Kind::Utility)

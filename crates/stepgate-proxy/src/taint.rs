@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 use stepgate_sql::{Flow, TEMPORARY, Taints, TooMany, anywhere};
@@ -15,12 +15,44 @@ pub(crate) const MAX_ENTRY: usize = 3_900;
 /// What entries are sealed as.
 const LABEL: &str = "taint";
 
+/// How often flows under way are followed on to others; what is beyond is unknown.
+const MAX_ROUNDS: usize = 16;
+
 /// The taints of one database. Only its own sessions see a temporary relation, so those are not here.
 #[derive(Default)]
 pub(crate) struct SharedTaints {
-    taints: RwLock<Taints>,
+    held: RwLock<Held>,
     /// How often they have changed.
     version: AtomicU64,
+}
+
+#[derive(Default)]
+struct Held {
+    taints: Taints,
+    /// What statements under way store, by numbers: what comes to be held where that is taken from comes along.
+    under_way: BTreeMap<u64, Arc<Flows>>,
+    last: u64,
+}
+
+/// A statement under way that stores what it reads, until it is done and judged.
+pub(crate) struct Storing {
+    taints: Arc<SharedTaints>,
+    number: u64,
+    flows: Arc<Flows>,
+}
+
+impl Storing {
+    /// Whether it brings along what it did not by these, by which it was judged: that has come to be held since.
+    pub(crate) fn brings_more(&self, judged: &Taints) -> bool {
+        let now = self.taints.now();
+        !now.is(judged) && self.flows.iter().any(|(_, flow)| now.through(flow) != judged.through(flow))
+    }
+}
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        self.taints.held_mut().under_way.remove(&self.number);
+    }
 }
 
 /// Relations, and what is stored in each.
@@ -54,8 +86,62 @@ struct Entry {
 }
 
 impl SharedTaints {
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn now(&self) -> Taints {
-        self.taints.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held().taints.clone()
+    }
+
+    /// A statement is about to be sent that stores this.
+    pub(crate) fn storing(self: &Arc<Self>, flows: Flows) -> Storing {
+        let mut held = self.held_mut();
+        held.last = held.last.saturating_add(1);
+        let (number, flows) = (held.last, Arc::new(flows));
+        held.under_way.insert(number, Arc::clone(&flows));
+        Storing { taints: Arc::clone(self), number, flows }
+    }
+
+    /// With what is about to be stored, what statements under way take from there and store elsewhere, before anybody hears of
+    /// them again: whoever lets their replies wait has them do it unheard.
+    pub(crate) fn with_followers(&self, stored: Flows) -> Flows {
+        let (mut all, under_way) = {
+            let held = self.held();
+            (held.taints.clone(), held.under_way.values().cloned().collect::<Vec<_>>())
+        };
+        if under_way.is_empty() {
+            return stored;
+        }
+        for (relation, flow) in &stored {
+            if all.add(relation.clone(), flow.clone()).is_err() {
+                // Nor has it room later.
+                return stored;
+            }
+        }
+        let mut followers = stored;
+        for round in 0..=MAX_ROUNDS {
+            let before = followers.len();
+            for (into, flow) in under_way.iter().flat_map(|flows| flows.iter()) {
+                let Some(mut brought) = all.through(flow) else { continue };
+                if round == MAX_ROUNDS {
+                    brought = Flow { unknown: true, ..Flow::default() };
+                }
+                match all.add(into.clone(), brought.clone()) {
+                    Ok(false) => {}
+                    // What has no room is found not to have it where it is added.
+                    Ok(true) | Err(_) => followers.push((into.clone(), brought)),
+                }
+            }
+            if followers.len() == before {
+                break;
+            }
+        }
+        followers
     }
 
     /// What is to be written with the record of a statement that is about to store this.
@@ -94,7 +180,7 @@ impl SharedTaints {
     }
 
     fn add_one(&self, relation: RelationName, flow: Flow) -> Result<(), TooMany> {
-        let added = self.taints.write().unwrap_or_else(PoisonError::into_inner).add(relation, flow);
+        let added = self.held_mut().taints.add(relation, flow);
         self.version.fetch_add(1, Ordering::SeqCst);
         added.map(drop)
     }

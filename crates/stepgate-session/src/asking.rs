@@ -10,6 +10,7 @@ use stepgate_wire::read::Target;
 
 use crate::expect::{self, Owed};
 use crate::session::{Gate, Session};
+use crate::subject::TransactionSoFar;
 use crate::text::Text;
 
 /// How a statement would be tried.
@@ -36,6 +37,10 @@ impl Session {
         let unsure = self.state.runs_as == RunsAs::Unsure && facts.iter().any(|it| !it.columns.is_empty());
         let known = understood && !unsure;
         if self.is_made_where(&facts) && self.must_wait_for_names() {
+            return Judged::Later;
+        }
+        if self.had_better_know_names(&facts) {
+            self.ask_for_names();
             return Judged::Later;
         }
         if !known && self.answers_will_come() {
@@ -118,10 +123,36 @@ impl Session {
         if self.state.search_path.is_some() {
             return false;
         }
+        self.ask_for_names();
+        true
+    }
+
+    /// Whether what unqualified names mean is better known, though the statement is understood without: while it is under
+    /// way, others may make something of a name that it looks up, and where that name is not looked for is no harm then. Only
+    /// where asking costs a round trip and nothing else: no pipeline waits for it, and no transaction has its snapshot by it.
+    fn had_better_know_names(&self, facts: &[Facts]) -> bool {
+        if self.state.search_path.is_some()
+            || !self.expect.is_empty()
+            || self.segment_begun
+            || self.probe_failed
+            || self.catalog_stale()
+        {
+            return false;
+        }
+        let looks_up = || facts.iter().any(|facts| facts.looks_up);
+        let begins = || facts.iter().any(|facts| facts.kind == Kind::Transaction);
+        match self.status {
+            // Within the transaction it may be too late.
+            b'I' => looks_up() || (self.learned == 0 && begins()),
+            b'T' => self.so_far != TransactionSoFar::Nothing && looks_up(),
+            _ => false,
+        }
+    }
+
+    fn ask_for_names(&mut self) {
         self.server.probe(&self.own_name("names"));
         self.owe(Owed::Probe);
         self.gate = Gate::Probing;
-        true
     }
 
     /// Asks for the catalog as it is now, where a Parse that comes without its Bind names a relation that nobody knows: another

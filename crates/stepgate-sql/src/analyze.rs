@@ -14,7 +14,7 @@ use crate::normal;
 use crate::scan::Scan;
 use crate::session::SessionState;
 use crate::stack;
-use crate::statement::{self, Context, Within};
+use crate::statement::{self, Context};
 use crate::taint::Flow;
 use crate::walk;
 
@@ -44,15 +44,7 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
     });
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
-    let context = Context {
-        budget,
-        catalog,
-        session,
-        body: Within::default(),
-        node: None,
-        executes: true,
-        explains: false,
-    };
+    let context = Context::of(budget, catalog, session);
     let text = catalog.encoding_of(session.encoding).text(sql).ok_or("encoding");
     let facts = text.and_then(|text| stack::with_room(sql, || read(&text, context), is_too_deep));
     facts.unwrap_or_else(|code| {
@@ -68,15 +60,7 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
 #[must_use]
 pub fn written(sql: &[u8], catalog: &Catalog, session: &SessionState) -> BTreeSet<RelationName> {
     let budget = Budget::default();
-    let context = Context {
-        budget: &budget,
-        catalog,
-        session,
-        body: Within::default(),
-        node: None,
-        executes: true,
-        explains: false,
-    };
+    let context = Context::of(&budget, catalog, session);
     let read = || {
         let text = session.encoding.text(sql)?;
         let tree = grammar::Tree::parse(&text).ok()?;
@@ -135,9 +119,9 @@ fn read(text: &str, context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }
-        let hangs =
-            |facts: &Facts| !is_of_constants(tokens, catalog, changed) && depends_on_names(facts, catalog);
-        if moved && !alone && hangs(&facts) {
+        let hangs = depends_on_names(&facts, catalog);
+        facts.looks_up = hangs && !names_nothing(tokens);
+        if moved && !alone && hangs && !is_of_constants(tokens, catalog, changed) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
         // What is written by way of a cursor is known without it.
@@ -226,15 +210,24 @@ fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
     }
 }
 
+fn is_constant(token: &Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Param(_) => true,
+        TokenKind::Punct(punct) => punct == b',',
+        _ => false,
+    }
+}
+
+/// Whether it is a SELECT of constants alone: nothing that anybody makes changes what it means.
+fn names_nothing(tokens: &[Token<'_>]) -> bool {
+    let mut tokens = tokens.iter();
+    tokens.next().and_then(|first| first.kind.word()) == Some("select") && tokens.all(is_constant)
+}
+
 /// Whether it is a SELECT of constants, as pools send to see that somebody is there, and of what functions return that are
 /// given nothing. Of such a name only the server has one, whatever path its name is looked for along, unless something else
 /// was made by now (`changed`).
 fn is_of_constants(tokens: &[Token<'_>], catalog: &Catalog, changed: bool) -> bool {
-    let constant = |token: &Token<'_>| match token.kind {
-        TokenKind::Text(_) | TokenKind::Number(_) | TokenKind::Param(_) => true,
-        TokenKind::Punct(punct) => punct == b',',
-        _ => false,
-    };
     let of_server = |name: &Token<'_>| name.kind.ident().is_some_and(|name| catalog.is_servers_alone(name));
     let Some((first, mut rest)) = tokens.split_first() else { return false };
     while let [next, after @ ..] = rest {
@@ -245,7 +238,7 @@ fn is_of_constants(tokens: &[Token<'_>], catalog: &Catalog, changed: bool) -> bo
                 }
                 after
             }
-            _ if constant(next) => after,
+            _ if is_constant(next) => after,
             _ => return false,
         };
     }

@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use crate::predicate::Predicates;
 use crate::scan::Scan;
 use crate::statement::preparable;
-use crate::taint::Flow;
+use crate::taint::{Flow, TEMPORARY, remembered};
 use serde::Serialize;
 use stepgate_types::{BulkShape, Certainty, ColumnName, Estimator, Kind, RelationName, Use};
 
@@ -65,6 +65,9 @@ pub struct Facts {
     /// Parsing it may read data, which PostgreSQL does for a Parse, too, that nothing is ever bound to.
     #[serde(skip)]
     pub parsing_reads: bool,
+    /// It names things, be it operators alone: what those are may hang on search_path, and on what others make.
+    #[serde(skip)]
+    pub looks_up: bool,
     /// Proven to change nothing, neither data nor session nor catalog.
     pub read_only: bool,
     /// What it may change that later analysis depends on.
@@ -235,6 +238,7 @@ impl Facts {
             through_views: false,
             locks: false,
             parsing_reads: false,
+            looks_up: false,
             read_only: true,
             effect: Effect::default(),
             goes_on_with: None,
@@ -355,6 +359,12 @@ impl Facts {
         written.map(|(column, _)| &column.relation).chain(self.flows.keys()).chain(sinks)
     }
 
+    /// What it stores of other columns where other sessions see it.
+    pub fn copies(&self) -> impl Iterator<Item = (&RelationName, Flow)> {
+        let shared = self.flows.iter().filter(|(into, _)| remembered(&into.schema) != TEMPORARY);
+        shared.filter_map(|(into, flow)| Some((into, flow.from_elsewhere(into)?)))
+    }
+
     /// Whether it may read or write the relation.
     #[must_use]
     pub fn may_reach(&self, relation: &RelationName) -> bool {
@@ -444,6 +454,7 @@ impl Facts {
         all.through_views |= other.through_views;
         all.locks |= other.locks;
         all.parsing_reads |= other.parsing_reads;
+        all.looks_up |= other.looks_up;
         all.read_only &= other.read_only;
         all.effect.session |= other.effect.session;
         all.effect.catalog |= other.effect.catalog;

@@ -53,6 +53,18 @@ impl Flow {
         (flow.unknown || !flow.each.is_empty() || !flow.all.is_empty()).then_some(flow)
     }
 
+    /// Only what comes from other columns than it is stored in, those of `into`; `None` if that is nothing.
+    #[must_use]
+    pub fn from_elsewhere(&self, into: &RelationName) -> Option<Self> {
+        let elsewhere = |(to, from): (&String, &BTreeSet<ColumnName>)| {
+            let others = from.iter().filter(|from| from.relation != *into || from.column != *to);
+            (to.clone(), others.cloned().collect::<BTreeSet<_>>())
+        };
+        let each = self.each.iter().map(elsewhere).filter(|(_, from)| !from.is_empty()).collect();
+        let flow = Self { each, all: self.all.clone(), unknown: false };
+        (!flow.each.is_empty() || !flow.all.is_empty()).then_some(flow)
+    }
+
     /// How many columns are stored, counted for each that they are stored in.
     pub(crate) fn pairs(&self) -> usize {
         self.all.len() + self.each.values().map(BTreeSet::len).sum::<usize>()
@@ -146,6 +158,28 @@ impl Taints {
         moved
     }
 
+    /// What such a flow brings along of what is held where it comes from; `None` if that is nothing.
+    #[must_use]
+    pub fn through(&self, flow: &Flow) -> Option<Flow> {
+        let mut brought = Flow::default();
+        let mut held = |from: &BTreeSet<ColumnName>| {
+            let mut columns = BTreeSet::new();
+            for (column, held) in from.iter().flat_map(|it| self.of(&it.relation).map(move |held| (it, held)))
+            {
+                brought.unknown |= held.unknown;
+                columns.extend(
+                    held.all.iter().chain(held.each.get(&column.column).into_iter().flatten()).cloned(),
+                );
+            }
+            columns
+        };
+        let all = held(&flow.all);
+        let each: Vec<_> = flow.each.iter().map(|(to, from)| (to.clone(), held(from))).collect();
+        brought.all = all;
+        brought.each = each.into_iter().filter(|(_, from)| !from.is_empty()).collect();
+        (brought.unknown || !brought.all.is_empty() || !brought.each.is_empty()).then_some(brought)
+    }
+
     /// Whether these are the same, known by being shared.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
@@ -176,6 +210,27 @@ impl Taints {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_held_where_it_comes_from_is_brought_along() {
+        let of = |relation: &str, name: &str| ColumnName::new(RelationName::new("public", relation), name);
+        let flow = |to: &str, from: ColumnName| Flow {
+            each: [(to.to_owned(), [from].into())].into(),
+            ..Flow::default()
+        };
+        let (first, second) = (RelationName::new("public", "first"), RelationName::new("public", "second"));
+        let mut taints = Taints::default();
+        let copies = flow("b", of("first", "a"));
+        assert_eq!(taints.through(&copies), None);
+        taints.add(first.clone(), flow("a", of("customers", "ssn"))).unwrap();
+        assert_eq!(taints.through(&copies), Some(flow("b", of("customers", "ssn"))));
+        assert_eq!(taints.through(&flow("b", of("first", "other"))), None);
+        taints.add(RelationName::new("", "first"), Flow { unknown: true, ..Flow::default() }).unwrap();
+        assert!(taints.through(&flow("b", of("first", "other"))).unwrap().unknown);
+        assert_eq!(copies.from_elsewhere(&second), Some(copies.clone()));
+        assert_eq!(flow("a", of("first", "a")).from_elsewhere(&first), None);
+        assert!(flow("b", of("first", "a")).from_elsewhere(&first).is_some());
+    }
 
     fn column(name: &str) -> ColumnName {
         ColumnName::new(RelationName::new("public", "customers"), name)

@@ -160,6 +160,36 @@ fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
     assert!(lines.contains("FATAL:  stepgate: ") && !lines.contains("901-00-"), "{lines}");
 }
 
+/// Before its session has said anything of it, whoever reads that or does not; also over several.
+#[test]
+fn what_a_statement_under_way_copies_on_is_labelled_when_what_it_is_taken_from_is() {
+    let world = World::waiting();
+    let made = "create table first (x text); create table second (y text); create table third (z text, n int); \
+         insert into first values ('plain'); grant all on first, second, third to public";
+    world.cluster.load("shop", made).unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let eve = world.person("eve", "analysts");
+    let [mut on, mut further, mut psql, mut reads] =
+        [&eve, &eve, &dana, &eve].map(|person| world.psql(person));
+    passes(&mut reads, "select y, z, n from second, third;");
+    on.send("select pg_sleep(6)\\; insert into second select x from first;").unwrap();
+    further.send("select pg_sleep(6)\\; insert into third select y, 1 from second;").unwrap();
+    stepgate_testkit::until_some("statements under way", SOON, || {
+        let active = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        (world.cluster.psql("shop", active).unwrap() == "2").then_some(())
+    })
+    .unwrap();
+    approved(&world, &mut psql, &mut olga, "update first set x = (select ssn from customers limit 1);");
+    waits(&world, &mut reads, &eve, "select y from second;");
+    waits(&world, &mut reads, &eve, "select z from third;");
+    passes(&mut reads, "select n from third;");
+    // They stored it, and their own session was not let through for that.
+    for psql in [&mut on, &mut further] {
+        let lines = psql.ended(SOON).unwrap().join("\n");
+        assert!(lines.contains("FATAL:  stepgate: "), "{lines}");
+    }
+}
+
 #[test]
 fn a_copy_renamed_in_the_transaction_that_made_it_keeps_its_label() {
     let mut world = World::not_serving(|text| text);

@@ -72,6 +72,7 @@ pub(crate) fn facts() -> Facts {
         through_views: false,
         locks: false,
         parsing_reads: false,
+        looks_up: false,
         read_only: true,
         effect: Effect::default(),
         goes_on_with: None,

@@ -1,5 +1,5 @@
 //! Statements under way that do more than their reply says, and that cannot be taken back by keeping it from the client:
-//! they run somebody's code, send, lock or set something. What they hang on must not be changed beneath them: whoever comes
+//! they run somebody's code, store what they read, send, lock or set something. What they hang on must not be changed beneath them: whoever comes
 //! second, they or the DDL, is refused. Each is written down here or among the commits before it looks for the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use stepgate_sql::{By, Catalog, Facts, Mentioned, SinkKind};
+use stepgate_types::Kind;
 
 use super::Database;
 use super::made::{Made, Transaction};
@@ -55,7 +56,12 @@ impl Drop for Acting {
 /// Whether statements do more than their reply says.
 pub(crate) fn act(facts: &[Facts]) -> bool {
     let is_open = |kind: SinkKind| kind.is_open() || kind == SinkKind::LargeObject;
-    facts.iter().any(|facts| facts.runs_code() || facts.sinks.iter().any(|sink| is_open(sink.kind)))
+    // What has another name from now on is DDL itself.
+    let copies = |facts: &Facts| {
+        (facts.kind != Kind::Ddl || facts.effect.creates.is_some()) && facts.copies().next().is_some()
+    };
+    let acts = |facts: &Facts| facts.runs_code() || facts.sinks.iter().any(|sink| is_open(sink.kind));
+    facts.iter().any(|facts| acts(facts) || copies(facts))
 }
 
 impl Database {

@@ -47,6 +47,21 @@ pub(crate) struct Context<'c> {
     pub(crate) explains: bool,
 }
 
+impl<'c> Context<'c> {
+    /// That of a message, before its first statement.
+    pub(crate) fn of(budget: &'c Budget, catalog: &'c Catalog, session: &'c SessionState) -> Self {
+        Self {
+            budget,
+            catalog,
+            session,
+            body: Within::default(),
+            node: None,
+            executes: true,
+            explains: false,
+        }
+    }
+}
+
 /// The function in whose body a statement stands.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Within<'c> {

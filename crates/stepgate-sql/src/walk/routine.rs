@@ -311,15 +311,8 @@ impl Walker<'_> {
         if self.body.depth >= MAX_DEPTH || !self.budget.spend(BODY_STEPS) {
             return unknown();
         }
-        let context = Context {
-            budget: &self.budget,
-            catalog: self.catalog,
-            session: &session,
-            body: within,
-            node: None,
-            executes: true,
-            explains: self.explains,
-        };
+        let of_message = Context::of(&self.budget, self.catalog, &session);
+        let context = Context { body: within, explains: self.explains, ..of_message };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {
             let queries = matches!(facts.kind, Kind::Select | Kind::Insert | Kind::Update | Kind::Delete);
