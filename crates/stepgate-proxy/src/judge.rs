@@ -52,8 +52,9 @@ use crate::binding;
 use crate::database::{Database, View, Writing};
 use crate::gate::Gate;
 use crate::manner::Manner;
+use crate::overtaken::Clash;
 use crate::refusal;
-use crate::taint::Stored;
+use crate::taint::{Flows, Followed, Stored, Unstorable};
 use crate::{Credentials, Shutdown};
 
 /// By what a statement's names were resolved.
@@ -290,7 +291,7 @@ impl Judge {
         always: bool,
     ) -> Result<bool, LogError> {
         let database = &self.database;
-        let shared = database.taints.with_followers(shared);
+        let shared = database.taints.with_followers(&database.taints.now(), shared).flows;
         let changes = database.taints.all_changes(&self.gate.vault, &database.config.name, &shared);
         let fits = changes.is_ok();
         if !fits {
@@ -420,12 +421,15 @@ impl Case<'_> {
         grant: Option<GrantId>,
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
-        let Some((stored, changes)) = self.to_store() else {
-            // What was set aside for it is given back on record: so it is taken on record.
-            if let Some(before) = before {
-                self.judge.gate.log.append(vec![before], Vec::new()).await?;
+        let (stored, changes) = match self.to_store() {
+            Ok(stored) => stored,
+            Err(why) => {
+                // What was set aside for it is given back on record: so it is taken on record.
+                if let Some(before) = before {
+                    self.judge.gate.log.append(vec![before], Vec::new()).await?;
+                }
+                return self.cannot_store(why).await;
             }
-            return self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember()).await;
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
@@ -458,9 +462,9 @@ impl Case<'_> {
     /// Permits it by a pass, which is used up in the same write. `None`: it was used up meanwhile.
     async fn permit_by_pass(&self, pass: GrantId, request: RequestId) -> Result<Option<Verdict>, LogError> {
         let event = self.event("forward", Some(request), None);
-        let Some((stored, changes)) = self.to_store() else {
-            let failed = self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember());
-            return failed.await.map(Some);
+        let (stored, changes) = match self.to_store() {
+            Ok(stored) => stored,
+            Err(why) => return self.cannot_store(why).await.map(Some),
         };
         let stores = !changes.is_empty();
         let desk = &self.judge.gate.desk;
@@ -474,41 +478,66 @@ impl Case<'_> {
         })
     }
 
-    /// What running it stores, and what of that is to be written with its record; `None`: too much.
-    fn to_store(&self) -> Option<(Stored, Vec<Change>)> {
+    /// What running it stores, and what of that is to be written with its record.
+    fn to_store(&self) -> Result<(Stored, Vec<Change>), Unstorable> {
         let (mut stored, database) = (self.stored(), &self.judge.database);
         if !stored.shared.is_empty() {
-            stored.shared = database.taints.with_followers(stored.shared);
+            let Followed { flows, lies_open } =
+                database.taints.with_followers(&database.taints.now(), stored.shared);
+            if lies_open {
+                return Err(Unstorable::LiesOpen);
+            }
+            stored.shared = flows;
         }
         let vault = &self.judge.gate.vault;
-        let changes = database.taints.changes(vault, &database.config.name, &stored.shared).ok()?;
-        Some((stored, changes))
+        let changes = database.taints.changes(vault, &database.config.name, &stored.shared)?;
+        Ok((stored, changes))
+    }
+
+    /// It must not run, since what it stores could not be kept track of.
+    async fn cannot_store(&self, why: Unstorable) -> Result<Verdict, LogError> {
+        let (why, problem) = match why {
+            Unstorable::TooMuch => (Refusal::TooManyLabels, refusal::too_much_to_remember()),
+            Unstorable::LiesOpen => (Refusal::CatalogUnknown, refusal::clash(Clash::IsUsed)),
+            Unstorable::Unbound => (Refusal::CatalogUnknown, refusal::catalog_unknown()),
+        };
+        self.fail(why, problem).await
     }
 
     /// Its record is on disk, and what it stores with it (`stores`: anything).
     async fn permitted(&self, permit: Permit, stored: Stored, stores: bool) -> Result<Verdict, LogError> {
         let Stored { own, shared } = stored;
-        let database = &self.judge.database;
-        // Known to every session before it is there, and to none before it is written.
-        if database.taints.add(shared).is_err() {
+        if let Err(why) = self.labels(shared, stores).await? {
             self.came_to_nothing().await?;
-            return self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember()).await;
-        }
-        // And bound to the columns themselves: they may have other names when a gate that was killed is back.
-        if stores && let Err(error) = database.bind_now().await {
-            tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
-            self.came_to_nothing().await?;
-            return self.fail(Refusal::CatalogUnknown, refusal::catalog_unknown()).await;
-        }
-        // What others were let through for meanwhile takes it further.
-        let followers = if stores { database.taints.with_followers(Vec::new()) } else { Vec::new() };
-        if !followers.is_empty()
-            && !self.judge.remember(self.event("forward", None, None), followers, false).await?
-        {
-            self.came_to_nothing().await?;
-            return self.fail(Refusal::TooManyLabels, refusal::too_much_to_remember()).await;
+            return self.cannot_store(why).await;
         }
         Ok(Verdict::Pass(Pass::Permit(permit), None, own))
+    }
+
+    /// Makes known what it stores: to every session before it is there, and to none before it is written.
+    async fn labels(&self, shared: Flows, stores: bool) -> Result<Result<(), Unstorable>, LogError> {
+        let database = &self.judge.database;
+        let before = database.taints.now();
+        if database.taints.add(shared.clone()).is_err() {
+            return Ok(Err(Unstorable::TooMuch));
+        }
+        if !stores {
+            return Ok(Ok(()));
+        }
+        // And bound to the columns themselves: they may have other names when a gate that was killed is back.
+        if let Err(error) = database.bind_now().await {
+            tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
+            return Ok(Err(Unstorable::Unbound));
+        }
+        // What others were let through for meanwhile takes it further.
+        let known = shared.len();
+        let Followed { flows, lies_open } = database.taints.with_followers(&before, shared);
+        if lies_open {
+            return Ok(Err(Unstorable::LiesOpen));
+        }
+        let known = flows.len() == known
+            || self.judge.remember(self.event("forward", None, None), flows, false).await?;
+        Ok(if known { Ok(()) } else { Err(Unstorable::TooMuch) })
     }
 
     /// What running it stores of classified columns.

@@ -18,7 +18,7 @@ use crate::changing::{Changing, hides, named};
 use crate::database::{
     Acting, Author, Between, Changed, Code, CommitsDdl, Database, Ddl, Named, Opened, act,
 };
-use crate::taint::{Flows, Storing};
+use crate::taint::{Storing, flows_of};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -50,7 +50,7 @@ pub(crate) struct Watched {
     sent: Instant,
     /// It does more than its reply says.
     acting: Option<Acting>,
-    /// It stores what it reads.
+    /// It stores what it reads, or lays it open.
     storing: Option<Storing>,
 }
 
@@ -310,8 +310,7 @@ impl UnderWay {
                 None => None,
             };
             let acts = act(&pending.facts);
-            let copies = pending.facts.iter().flat_map(Facts::copies);
-            let copies: Flows = copies.map(|(into, flow)| (into.clone(), flow)).collect();
+            let flows = flows_of(&pending.facts);
             let mut watched = Watched {
                 pending,
                 executes,
@@ -329,8 +328,8 @@ impl UnderWay {
                 let session = self.changing.number(database);
                 watched.acting = Some(database.acting(session, watched.named(catalog)));
             }
-            if !copies.is_empty() {
-                watched.storing = Some(database.taints.storing(copies));
+            if !flows.is_empty() {
+                watched.storing = Some(database.taints.storing(flows));
             }
             self.bytes = if self.watched.is_empty() { 0 } else { self.bytes };
             self.bytes = self.bytes.saturating_add(watched.bytes());
@@ -340,9 +339,9 @@ impl UnderWay {
 
     /// Whether what was sent last does what must not be done beside what another session does: both were decided on at once.
     pub(crate) fn clashes(&self, database: &Database, catalog: &Arc<Catalog>) -> bool {
-        let last = self.watched.back();
-        let acting = last.filter(|last| last.acting.is_some());
-        let storing = last.and_then(|last| Some((last.storing.as_ref()?, &last.state.taints)));
+        let acting = self.watched.back().filter(|last| last.acting.is_some());
+        // What is renamed keeps what it has, by whichever name.
+        let storing = acting.and_then(|last| Some((last.storing.as_ref()?, &last.state.taints)));
         self.changing.clashes(database)
             || acting.is_some_and(|last| database.is_being_changed(self.session(), || last.named(catalog)))
             || storing.is_some_and(|(storing, judged)| storing.brings_more(judged))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
-use stepgate_sql::{Flow, TEMPORARY, Taints, TooMany, anywhere};
+use stepgate_sql::{Facts, Flow, TEMPORARY, Taints, TooMany, anywhere};
 use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side, Vault};
 use stepgate_types::{ColumnName, RelationName};
 
@@ -45,7 +45,16 @@ impl Storing {
     /// Whether it brings along what it did not by these, by which it was judged: that has come to be held since.
     pub(crate) fn brings_more(&self, judged: &Taints) -> bool {
         let now = self.taints.now();
-        !now.is(judged) && self.flows.iter().any(|(_, flow)| now.through(flow) != judged.through(flow))
+        if now.is(judged) {
+            return false;
+        }
+        // What it stores itself has come to be held by now.
+        let mut known = judged.clone();
+        for (into, flow) in self.flows.iter() {
+            // Without room, it was not let through.
+            let _ = known.add(into.clone(), flow.clone());
+        }
+        self.flows.iter().any(|(_, flow)| now.brings_more_than(&known, flow))
     }
 }
 
@@ -57,6 +66,30 @@ impl Drop for Storing {
 
 /// Relations, and what is stored in each.
 pub(crate) type Flows = Vec<(RelationName, Flow)>;
+
+/// That stands among them for whatever lies open to others: notifications, settings, locks. No relation has such a name.
+fn outlet() -> RelationName {
+    RelationName::new("", "\0")
+}
+
+/// What a statement takes from somewhere and stores elsewhere, or lays open.
+pub(crate) fn flows_of(facts: &[Facts]) -> Flows {
+    let copies = facts.iter().flat_map(Facts::copies).map(|(into, flow)| (into.clone(), flow));
+    let opens =
+        |facts: &&Facts| facts.sinks.iter().any(|sink| sink.kind.is_open()) && !facts.columns.is_empty();
+    let laid_open = facts.iter().filter(opens).map(|facts| {
+        let all = facts.columns.keys().cloned().collect();
+        (outlet(), Flow { all, ..Flow::default() })
+    });
+    copies.chain(laid_open).collect()
+}
+
+/// What is stored once more is labelled.
+pub(crate) struct Followed {
+    pub(crate) flows: Flows,
+    /// Some of it would lie open to others, which nobody could take back.
+    pub(crate) lies_open: bool,
+}
 
 /// What one statement stores.
 #[derive(Default)]
@@ -107,9 +140,16 @@ impl SharedTaints {
         Storing { taints: Arc::clone(self), number, flows }
     }
 
-    /// With what is about to be stored, what statements under way take from there and store elsewhere, before anybody hears of
-    /// them again: whoever lets their replies wait has them do it unheard.
-    pub(crate) fn with_followers(&self, stored: Flows) -> Flows {
+    /// With what is about to be stored, or has been since `before`, what statements under way take from there and store elsewhere,
+    /// before anybody hears of them again: whoever lets their replies wait has them do it unheard.
+    pub(crate) fn with_followers(&self, before: &Taints, stored: Flows) -> Followed {
+        let mut flows = self.followed(before, stored);
+        let all = flows.len();
+        flows.retain(|(into, _)| *into != outlet());
+        Followed { lies_open: flows.len() < all, flows }
+    }
+
+    fn followed(&self, before: &Taints, stored: Flows) -> Flows {
         let (mut all, under_way) = {
             let held = self.held();
             (held.taints.clone(), held.under_way.values().cloned().collect::<Vec<_>>())
@@ -123,25 +163,28 @@ impl SharedTaints {
                 return stored;
             }
         }
-        let mut followers = stored;
+        let mut followed = stored;
         for round in 0..=MAX_ROUNDS {
-            let before = followers.len();
+            let known = followed.len();
             for (into, flow) in under_way.iter().flat_map(|flows| flows.iter()) {
-                let Some(mut brought) = all.through(flow) else { continue };
+                // What it brought along before, it was let through for.
+                let brought =
+                    all.through(flow).filter(|brought| before.through(flow).as_ref() != Some(brought));
+                let Some(mut brought) = brought else { continue };
                 if round == MAX_ROUNDS {
                     brought = Flow { unknown: true, ..Flow::default() };
                 }
                 match all.add(into.clone(), brought.clone()) {
                     Ok(false) => {}
                     // What has no room is found not to have it where it is added.
-                    Ok(true) | Err(_) => followers.push((into.clone(), brought)),
+                    Ok(true) | Err(_) => followed.push((into.clone(), brought)),
                 }
             }
-            if followers.len() == before {
+            if followed.len() == known {
                 break;
             }
         }
-        followers
+        followed
     }
 
     /// What is to be written with the record of a statement that is about to store this.
@@ -209,6 +252,21 @@ impl SharedTaints {
 
 /// More than can be remembered.
 pub(crate) struct TooMuch;
+
+/// Why what a statement stores cannot be kept track of.
+pub(crate) enum Unstorable {
+    TooMuch,
+    /// Not by the columns themselves, whatever their names.
+    Unbound,
+    /// A statement under way lays it open to others.
+    LiesOpen,
+}
+
+impl From<TooMuch> for Unstorable {
+    fn from(_: TooMuch) -> Self {
+        Self::TooMuch
+    }
+}
 
 impl From<TooMuch> for LogError {
     fn from(_: TooMuch) -> Self {

@@ -61,7 +61,7 @@ impl Flow {
             (to.clone(), others.cloned().collect::<BTreeSet<_>>())
         };
         let each = self.each.iter().map(elsewhere).filter(|(_, from)| !from.is_empty()).collect();
-        let flow = Self { each, all: self.all.clone(), unknown: false };
+        let flow = Self { each, all: self.all.clone(), unknown: self.unknown };
         (!flow.each.is_empty() || !flow.all.is_empty()).then_some(flow)
     }
 
@@ -180,6 +180,13 @@ impl Taints {
         (brought.unknown || !brought.all.is_empty() || !brought.each.is_empty()).then_some(brought)
     }
 
+    /// Whether such a flow brings along what it does not by those.
+    #[must_use]
+    pub fn brings_more_than(&self, those: &Self, flow: &Flow) -> bool {
+        let Some(brought) = self.through(flow) else { return false };
+        those.through(flow).is_none_or(|known| !known.covers(&brought))
+    }
+
     /// Whether these are the same, known by being shared.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
@@ -227,6 +234,8 @@ mod tests {
         assert_eq!(taints.through(&flow("b", of("first", "other"))), None);
         taints.add(RelationName::new("", "first"), Flow { unknown: true, ..Flow::default() }).unwrap();
         assert!(taints.through(&flow("b", of("first", "other"))).unwrap().unknown);
+        assert!(taints.brings_more_than(&Taints::default(), &copies));
+        assert!(!taints.brings_more_than(&taints, &copies));
         assert_eq!(copies.from_elsewhere(&second), Some(copies.clone()));
         assert_eq!(flow("a", of("first", "a")).from_elsewhere(&first), None);
         assert!(flow("b", of("first", "a")).from_elsewhere(&first).is_some());

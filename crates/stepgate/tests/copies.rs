@@ -190,6 +190,36 @@ fn what_a_statement_under_way_copies_on_is_labelled_when_what_it_is_taken_from_i
     }
 }
 
+/// What is locked, and by which number, everybody sees.
+#[test]
+fn what_a_statement_under_way_lays_open_is_not_given_labelled_contents() {
+    let world = World::waiting();
+    let made =
+        "create table notes (x text); insert into notes values ('plain'); grant all on notes to public";
+    world.cluster.load("shop", made).unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let eve = world.person("eve", "analysts");
+    let (mut psql, mut sends) = (world.psql(&dana), world.psql(&eve));
+    let locks = "select pg_advisory_lock(ascii(x)) from notes;";
+    passes(&mut sends, locks);
+    sends.send(&format!("select pg_sleep(5)\\; {locks}")).unwrap();
+    stepgate_testkit::until_some("a statement under way", SOON, || {
+        let active = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+        (world.cluster.psql("shop", active).unwrap() == "1").then_some(())
+    })
+    .unwrap();
+    psql.send("update notes set x = (select ssn from customers limit 1);").unwrap();
+    let request = held(&mut psql);
+    olga.answer(&world.gate, "approve", &request, "yes").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.sqlstate, "55006", "{}", reply.text());
+    let reply = sends.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{}", reply.text());
+    // The lock is open, and nothing is under way.
+    approved(&world, &mut psql, &mut olga, "update notes set x = (select ssn from customers limit 1);");
+    waits(&world, &mut sends, &eve, locks);
+}
+
 #[test]
 fn a_copy_renamed_in_the_transaction_that_made_it_keeps_its_label() {
     let mut world = World::not_serving(|text| text);

@@ -232,7 +232,7 @@ fn a_gate_killed_in_the_moment_of_a_rename_knows_where_the_labels_went() {
 }
 
 #[test]
-fn a_rename_that_waited_takes_along_what_was_stored_by_that_name_meanwhile() {
+fn nothing_is_stored_by_a_name_that_a_rename_waits_to_take_along() {
     let world = world("create table x (a text); alter table x owner to stepgate_analyst;");
     let (dana, mut olga) = (world.dana(), world.olga());
     let (mut psql, mut other) = (world.psql(&dana), world.psql(&dana));
@@ -241,10 +241,17 @@ fn a_rename_that_waited_takes_along_what_was_stored_by_that_name_meanwhile() {
     passes(&mut psql, "drop table x;");
     other.send("alter table x rename to y;").unwrap();
     waits_for_lock(&world);
-    approved(&world, &mut psql, &mut olga, "create table public.x as select ssn as a from public.customers;");
-    passes(&mut psql, "commit;");
+    let stores = "create table public.x as select ssn as a from public.customers;";
+    let reply = psql.run(stores).unwrap();
+    assert_eq!(reply.sqlstate, "55006", "{}", reply.text());
+    passes(&mut psql, "rollback;");
     let reply = other.finish(SOON).unwrap();
     assert!(reply.is_ok(), "{}", reply.text());
+    passes(&mut other, "select a from y;");
+    // And once it is renamed.
+    approved(&world, &mut psql, &mut olga, stores);
+    passes(&mut other, "drop table y;");
+    passes(&mut other, "alter table x rename to y;");
     asks(&world, &dana, "select a from y;");
 }
 

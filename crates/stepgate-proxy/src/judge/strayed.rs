@@ -135,7 +135,8 @@ impl Judge {
         let Self { database, gate, .. } = self;
         let unknown = |of: RelationName| (of, Flow { unknown: true, ..Flow::default() });
         let shared = relations.into_iter().filter(|it| !it.schema.starts_with(TEMPORARY));
-        let stored = database.taints.with_followers(shared.map(unknown).collect());
+        let stored =
+            database.taints.with_followers(&database.taints.now(), shared.map(unknown).collect()).flows;
         let changes = |stored: &[_]| database.taints.all_changes(&gate.vault, &database.config.name, stored);
         match changes(&stored) {
             Ok(changes) if stored.len() <= MAX_UNKNOWN => Ok((stored, changes)),
