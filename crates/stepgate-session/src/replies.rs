@@ -121,8 +121,11 @@ impl Session {
                     self.complete(frame);
                 }
             }
-            (Owed::Query { .. }, b'T' | b'I' | b'H' | b'c') => self.client.relay(frame),
-            (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
+            (Owed::Query { .. } | Owed::Execute { .. }, b'H' | b'c') => {
+                self.tally.copies(frame);
+                self.client.relay(frame);
+            }
+            (Owed::Query { .. }, b'T' | b'I') => self.client.relay(frame),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G') => {
                 self.client.relay(frame);
                 self.copy_in_begins();
