@@ -9,6 +9,8 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// How many statements of the message the server has completed.
     pub(crate) completed: usize,
+    /// One of them has prepared a transaction. PREPARE TRANSACTION undoes one that has failed, and says so in its tag alone.
+    pub(crate) prepared: bool,
     /// A COPY in binary format is under way, the last frame of which is no row (PostgreSQL documentation, "COPY", "File
     /// Trailer").
     is_binary: bool,

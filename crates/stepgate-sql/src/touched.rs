@@ -45,6 +45,17 @@ pub struct Hanging {
     pub touches: Names,
 }
 
+/// What a statement does with a transaction that is committed in two phases, under that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwoPhase {
+    /// PREPARE TRANSACTION, of its own.
+    Prepares(Box<str>),
+    /// COMMIT PREPARED.
+    Commits(Box<str>),
+    /// ROLLBACK PREPARED.
+    Undoes(Box<str>),
+}
+
 /// What DDL does to names, as its text says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
@@ -74,6 +85,8 @@ pub struct Changes {
     pub view: bool,
     /// It may have made anything, which is not seen.
     pub unseen: bool,
+    /// What it does with a transaction that is committed in two phases, where its name is plain.
+    pub phase: Option<TwoPhase>,
 }
 
 impl Touched {
@@ -190,6 +203,7 @@ impl Changes {
         self.code_on_write |= more.code_on_write;
         self.view |= more.view;
         self.unseen |= more.unseen;
+        self.phase = self.phase.take().or(more.phase);
     }
 
     /// Whether it changes nothing, whatever anybody makes.
@@ -197,6 +211,19 @@ impl Changes {
     pub fn is_nothing(&self) -> bool {
         let made = self.touched == Touched::Nothing && self.opens.is_nothing() && !self.unseen;
         made && self.hanging.is_empty() && self.gone.is_empty()
+    }
+
+    /// The same, once whatever it was about is there, whatever else has these names by then.
+    #[must_use]
+    pub fn at_any_time(mut self) -> Self {
+        let gone = std::mem::take(&mut self.gone);
+        self.code |= !gone.is_empty();
+        self.touched.add(Touched::of(gone));
+        for Hanging { touches, .. } in std::mem::take(&mut self.hanging) {
+            self.touched.add(Touched::of(touches));
+            self.code = true;
+        }
+        self
     }
 
     /// About how many names are in it.

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use stepgate_testkit::{Person, Psql};
+use stepgate_testkit::{Cluster, Person, Psql};
 use support::frames::{execute, parse, query, send, sync};
 use support::raw::{config, runtime, session};
 use support::{EVERYTHING, SOON, World, passes, waits};
@@ -579,4 +579,113 @@ fn an_index_made_concurrently_is_not_ended_for_others_who_read_the_table() {
     passes(&mut open, "commit;");
     let reply = other.finish(SOON).unwrap();
     assert!(reply.is_ok(), "{}", reply.text());
+}
+
+/// One that takes part in transactions of several databases.
+fn world_of_two_phases() -> World {
+    let cluster = Cluster::builder().setting("max_prepared_transactions", "20").start().unwrap();
+    let mut world = World::before(cluster, support::waiting);
+    world.cluster.load("shop", SHOP).unwrap();
+    world.gate.serve().unwrap();
+    world
+}
+
+/// Prepares this under that name.
+fn prepares(psql: &mut Psql, sql: &str, name: &str) {
+    for sql in ["begin;", sql, &format!("prepare transaction '{name}';")] {
+        passes(psql, sql);
+    }
+}
+
+/// Whatever the server says.
+fn says(psql: &mut Psql, sql: &str) {
+    psql.run(sql).unwrap();
+}
+
+#[test]
+fn rows_committed_in_two_phases_end_nobodys_statement_and_wait_for_nobody() {
+    let world = world_of_two_phases();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    for reads in [
+        "select count(*), (select count(*) from pg_sleep(1)) from products;",
+        // What must not be changed beneath.
+        "select public.fee(1) from pg_sleep(1);",
+    ] {
+        psql.send(reads).unwrap();
+        is_active(&world, "wait_event = 'PgSleep'");
+        for name in ["one", "two", "one"] {
+            prepares(&mut other, "insert into lk values (1);", name);
+            tries(&mut other, "rollback prepared 'none of the kind';");
+            passes(&mut other, &format!("commit prepared '{name}';"));
+        }
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{reads}: {}", reply.text());
+    }
+    nothing_is_labelled(&mut psql);
+    passes(&mut psql, "select id from lk limit 1;");
+}
+
+#[test]
+fn what_is_committed_in_two_phases_is_what_was_prepared_under_that_name_or_anything() {
+    let world = world_of_two_phases();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    let rows = "insert into lk values (1);";
+    let beside = |sql: &str, name: &str| {
+        let text =
+            format!("set session authorization stepgate_analyst; begin; {sql} prepare transaction '{name}'");
+        world.cluster.load("shop", &text).unwrap();
+    };
+    let mut runs = |other: &mut Psql, name: &str, is_used: bool| {
+        passes(&mut psql, "select mine.pay(1), fee(1);");
+        psql.send("select mine.pay(1) from pg_sleep(1);").unwrap();
+        is_active(&world, "wait_event = 'PgSleep'");
+        let commit = format!("commit prepared '{name}';");
+        if is_used {
+            is_refused(other, &commit, "in use by a statement under way");
+        } else {
+            passes(other, &commit);
+        }
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{name}: {}", reply.text());
+        if is_used {
+            passes(other, &commit);
+        }
+    };
+    // What changes no names, other names, and those.
+    prepares(&mut other, rows, "rows");
+    runs(&mut other, "rows", false);
+    prepares(&mut other, "create table mine.elsewhere (a int);", "elsewhere");
+    runs(&mut other, "elsewhere", false);
+    prepares(&mut other, PAY, "rows");
+    runs(&mut other, "rows", true);
+    // Before a message that begins another in the place of its own, which counts for what it may be.
+    passes(&mut other, "begin;");
+    passes(&mut other, &format!("commit\\; begin\\; {PAY}"));
+    passes(&mut other, "prepare transaction 'another';");
+    runs(&mut other, "another", true);
+    // What was prepared beside the gate is not known, whatever is said to have that name.
+    beside(rows, "beside");
+    runs(&mut other, "beside", true);
+    for fails in [
+        &["prepare transaction 'said';"][..],
+        &["begin;", "select 1 / 0;", "prepare transaction 'said';"],
+        &["begin;", rows, "prepare transaction 'said';"],
+    ] {
+        beside(PAY, "said");
+        fails.iter().for_each(|sql| says(&mut other, sql));
+        runs(&mut other, "said", true);
+    }
+    // Nor once it was taken back.
+    prepares(&mut other, rows, "back");
+    passes(&mut other, "rollback prepared 'back';");
+    beside(PAY, "back");
+    runs(&mut other, "back", true);
+    // Who says a name again says nothing of what has it.
+    prepares(&mut other, PAY, "again");
+    for says_again in ["prepare transaction 'again';", "begin;", rows, "prepare transaction 'again';"] {
+        says(&mut other, says_again);
+    }
+    runs(&mut other, "again", true);
 }

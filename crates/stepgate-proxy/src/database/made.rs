@@ -53,6 +53,15 @@ impl Transaction {
         Arc::clone(&self.parts())
     }
 
+    /// All that it changes once it is committed, however late that is.
+    pub(crate) fn at_any_time(&self) -> Changes {
+        let mut all = Changes::default();
+        self.now().all.iter().for_each(|part| all.add(Changes::clone(&part.changes).at_any_time()));
+        // What each statement does beside that it has done.
+        let Changes { touched, opens, twice, code, code_on_write, view, unseen, .. } = all;
+        Changes { touched, opens, twice, code, code_on_write, view, unseen, ..Changes::default() }
+    }
+
     /// A message with that number is about to be sent, each of whose statements does this.
     pub(crate) fn adds(&self, number: u64, each: Vec<Changes>) {
         let mut parts = self.parts();

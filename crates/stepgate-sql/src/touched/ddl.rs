@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::names::{on_path, only};
 use super::reserved::is_reserved;
-use super::{Changes, Hanging, MAX_TOUCHED, Names, Opens, Schemas, Touched};
+use super::{Changes, Hanging, MAX_TOUCHED, Names, Opens, Schemas, Touched, TwoPhase};
 use crate::catalog::{Catalog, Relation, RelationIndex};
 use crate::lexer::{Token, TokenKind};
 
@@ -43,7 +43,18 @@ pub(super) fn changes(tokens: &[Token<'_>], catalog: &Catalog, path: Option<&[St
     // valid, a partition that is about to go) gives no name another meaning; and who has no right to any of it says so, too.
     changes.commits = words.contains(&"concurrently");
     changes.lasts = changes.commits && words.first() == Some(&"create");
+    changes.phase = phase(tokens);
     changes
+}
+
+fn phase(tokens: &[Token<'_>]) -> Option<TwoPhase> {
+    let [first, second, Token { kind: TokenKind::Text(Some(name)), .. }] = tokens else { return None };
+    match (first.kind.word()?, second.kind.word()?) {
+        ("prepare", "transaction") => Some(TwoPhase::Prepares(name.as_ref().into())),
+        ("commit", "prepared") => Some(TwoPhase::Commits(name.as_ref().into())),
+        ("rollback", "prepared") => Some(TwoPhase::Undoes(name.as_ref().into())),
+        _ => None,
+    }
 }
 
 /// Whether a path is the same once it has run.
