@@ -689,3 +689,39 @@ fn what_is_committed_in_two_phases_is_what_was_prepared_under_that_name_or_anyth
     }
     runs(&mut other, "again", true);
 }
+
+#[test]
+fn what_is_dropped_must_not_run_whatever_it_is() {
+    let world = world();
+    world
+        .cluster
+        .load(
+            "shop",
+            "create table mine.base (a int); create table mine.next (a int); alter table mine.base owner to stepgate_analyst; \
+             alter table mine.next owner to stepgate_analyst; \
+             create function mine.keeps() returns bigint language sql volatile as 'select count(*) from mine.base'; \
+             create function mine.both() returns bigint language sql volatile as \
+               'select count(*) from mine.base; select count(*) from mine.next'; \
+             alter function mine.keeps owner to stepgate_analyst; alter function mine.both owner to stepgate_analyst",
+        )
+        .unwrap();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other, mut locks) = (world.psql(&dora), world.psql(&eve), world.psql(&eve));
+    let keeps = "create function mine.keeps() returns bigint language sql as 'select 1::bigint';";
+    for (runs, drops, makes) in [
+        ("select * from mine.keeps();", "drop function mine.keeps();", keeps),
+        ("select mine.both();", "drop table mine.next;", "create table mine.next (a int);"),
+    ] {
+        passes(&mut locks, "begin;");
+        passes(&mut locks, "lock table mine.base in access exclusive mode;");
+        psql.send(runs).unwrap();
+        waits_for_lock(&world);
+        is_refused(&mut other, drops, "in use by a statement under way");
+        passes(&mut locks, "commit;");
+        let reply = psql.finish(SOON).unwrap();
+        assert!(reply.is_ok(), "{runs}: {}", reply.text());
+        nothing_is_labelled(&mut psql);
+        passes(&mut other, drops);
+        passes(&mut other, makes);
+    }
+}

@@ -284,6 +284,16 @@ impl Made {
         self.anything || on.iter().any(|name| made(name).any(|schemas| on.has(name, schemas)))
     }
 
+    /// Whether a transaction changes what a statement hangs on, or drops it: what runs cannot be judged any more by a catalog
+    /// that does not have that.
+    pub(super) fn takes(&self, by: &Seen, mentioned: &Mentioned) -> bool {
+        let gone = |it: &Changes| {
+            let mut gone = it.gone.with_schemas();
+            gone.any(|(name, schemas)| mentioned.hangs_on_name(name, schemas, &self.opens))
+        };
+        self.changes(by, mentioned) || by.changes().any(gone)
+    }
+
     /// Whether a transaction changes what a statement hangs on.
     pub(super) fn changes(&self, by: &Seen, mentioned: &Mentioned) -> bool {
         let opens = &self.opens;
