@@ -42,7 +42,7 @@ pub struct Hanging {
     /// That name.
     pub on: Names,
     /// What is touched then.
-    pub touches: Names,
+    pub touches: Touched,
 }
 
 /// What a statement does with a transaction that is committed in two phases, under that name.
@@ -100,6 +100,13 @@ impl Touched {
                 }
             }
             (_, more) => *self = more,
+        }
+    }
+
+    fn names(&self) -> usize {
+        match self {
+            Self::Names(names) => names.len(),
+            _ => 1,
         }
     }
 
@@ -220,7 +227,7 @@ impl Changes {
         self.code |= !gone.is_empty();
         self.touched.add(Touched::of(gone));
         for Hanging { touches, .. } in std::mem::take(&mut self.hanging) {
-            self.touched.add(Touched::of(touches));
+            self.touched.add(touches);
             self.code = true;
         }
         self
@@ -229,11 +236,7 @@ impl Changes {
     /// About how many names are in it.
     #[must_use]
     pub fn names(&self) -> usize {
-        let touched = match &self.touched {
-            Touched::Names(names) => names.len(),
-            _ => 1,
-        }
-        .saturating_add(self.gone.len());
-        self.hanging.iter().fold(touched, |all, it| all.saturating_add(it.touches.len()))
+        let touched = self.touched.names().saturating_add(self.gone.len());
+        self.hanging.iter().fold(touched, |all, it| all.saturating_add(it.touches.names()))
     }
 }

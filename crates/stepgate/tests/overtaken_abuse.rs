@@ -725,3 +725,22 @@ fn what_is_dropped_must_not_run_whatever_it_is() {
         passes(&mut other, makes);
     }
 }
+
+#[test]
+fn drops_of_nothing_of_any_kind_end_nobodys_statement_and_label_nothing() {
+    let world = world();
+    let (dora, eve) = two(&world);
+    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
+    let kinds = [
+        "drop collation if exists mine.nope cascade;",
+        "drop materialized view if exists mine.nope cascade;",
+        "drop foreign table if exists mine.nope cascade;",
+        "drop statistics if exists mine.nope;",
+    ];
+    let does = [kinds, kinds].concat();
+    let reads = "select count(*), (select count(*) from pg_sleep(2)) from products;";
+    beside(&world, &mut psql, reads, &mut other, &does);
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{}", reply.text());
+    nothing_is_labelled(&mut psql);
+}
