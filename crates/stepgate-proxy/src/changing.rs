@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{By, Catalog, Changes, Facts, SessionState};
+use stepgate_sql::{By, Catalog, Changes, Facts, SessionState, TwoPhase};
 use stepgate_types::{Certainty, Kind};
 
-use crate::database::{Author, CommitsDdl, Database, Ddl, Named, Opened, Transaction, act};
+use crate::database::{Author, CommitsDdl, Database, Ddl, Named, Opened, Phase, Transaction, act, anything};
 
 /// The most statements under way of which it is remembered what each may commit, and the most of those that are done of
 /// which it is remembered what each may commit later.
@@ -25,6 +25,8 @@ pub(crate) struct Changing {
     has_ended: bool,
     /// It has failed: nothing of it is committed unless it goes back to a savepoint.
     has_failed: bool,
+    /// It has done something before that is not counted to it.
+    is_part: bool,
     /// As others see it.
     opened: Option<Opened>,
     /// Which of the database's sessions this is, once it has changed anything.
@@ -34,6 +36,8 @@ pub(crate) struct Changing {
     commits_more: Option<CommitsDdl>,
     /// What has been done, and may not be committed before the next ReadyForQuery: a Sync commits, after whatever was deferred.
     commits_later: Vec<CommitsDdl>,
+    /// What was sent that prepares it, or commits what was prepared, by number.
+    phases: BTreeMap<u64, Vec<Phase>>,
     /// How often that was done, and the database's epoch moved by it.
     committed: u64,
 }
@@ -41,13 +45,14 @@ pub(crate) struct Changing {
 impl Changing {
     /// No transaction is open.
     pub(crate) fn has_ended(&mut self) {
-        (self.transaction, self.opened, self.has_failed) = (None, None, false);
+        (self.transaction, self.opened, self.has_failed, self.is_part) = (None, None, false, false);
     }
 
     /// Nothing of what was sent before can still run.
     pub(crate) fn begins_anew(&mut self) {
         self.committed += u64::try_from(self.under_way()).unwrap_or(u64::MAX);
         self.commits.clear();
+        self.never_ran();
         (self.commits_more, self.commits_later) = (None, Vec::new());
     }
 
@@ -57,6 +62,7 @@ impl Changing {
             b'I' => {
                 self.has_ended();
                 // What was bound and never executed.
+                self.never_ran();
                 for (number, (commits, transaction)) in std::mem::take(&mut self.commits) {
                     commits.settles(&transaction, number, Some(0));
                     self.committed += 1;
@@ -70,9 +76,15 @@ impl Changing {
         self.commits_later.clear();
     }
 
+    /// Nothing of what prepares transactions, or commits what was prepared, and was not answered, was executed.
+    fn never_ran(&mut self) {
+        std::mem::take(&mut self.phases).into_values().flatten().for_each(|phase| phase.is_done(true));
+    }
+
     /// Whether it matters that such statements are sent: they change something for others, or may commit what does.
     pub(crate) fn minds(&self, facts: &[Facts]) -> bool {
-        self.transaction.is_some() || facts.iter().any(Facts::changes_names_of_others)
+        let matters = |facts: &Facts| facts.changes_names_of_others() || facts.effect.prepares;
+        self.transaction.is_some() || facts.iter().any(matters)
     }
 
     /// A message that matters, with that number and those statements, is about to be sent. Counts what it changes for others
@@ -86,8 +98,13 @@ impl Changing {
         in_block: bool,
         ddl: Ddl,
     ) {
-        let each = changed_by(facts, text);
+        let each = changed_by(facts, text, database);
         let is_one = facts.len() == 1;
+        let said: Vec<TwoPhase> = each.iter().filter_map(|changes| changes.phase.clone()).collect();
+        if self.transaction.is_none() && !facts.iter().any(Facts::changes_names_of_others) {
+            // It prepares what changes nothing for others.
+            return self.phases(number, facts, &said, database, Changes::default());
+        }
         let stays =
             !each.iter().any(|changes| changes.ends || changes.commits || changes.lasts || changes.unseen);
         author.sends(stays, self.under_way() == 0);
@@ -101,8 +118,12 @@ impl Changing {
         (self.has_ended, self.has_failed) = (ends, false);
         let session = self.number(database);
         let begins = || Arc::new(Transaction::new(database.number(), session, ddl.epoch));
-        let transaction = self.transaction.take().filter(|_| goes_on).unwrap_or_else(begins);
+        let before = self.transaction.take();
+        self.is_part = in_block && before.is_some() && (self.is_part || !goes_on);
+        let transaction = before.filter(|_| goes_on).unwrap_or_else(begins);
         transaction.adds(number, each);
+        let changes = if self.is_part { anything() } else { transaction.at_any_time() };
+        self.phases(number, facts, &said, database, changes);
         // In its place: what is dropped later would take this along.
         drop(self.opened.take());
         self.opened = Some(database.opened(&transaction));
@@ -115,8 +136,42 @@ impl Changing {
         self.transaction = Some(transaction);
     }
 
+    /// That message prepares a transaction that changes this, or commits or undoes a prepared one, by what it has `said`.
+    fn phases(
+        &mut self,
+        number: u64,
+        facts: &[Facts],
+        said: &[TwoPhase],
+        database: &Arc<Database>,
+        changes: Changes,
+    ) {
+        // Of several statements it may be any part.
+        let changes = || if facts.len() == 1 { changes.clone() } else { anything() };
+        let mut phases: Vec<Phase> = Vec::new();
+        for phase in said {
+            phases.push(match phase {
+                TwoPhase::Prepares(name) => database.prepares(Some(name), changes()),
+                TwoPhase::Commits(name) | TwoPhase::Undoes(name) => database.ends_prepared(name),
+            });
+        }
+        let named = said.iter().filter(|phase| matches!(phase, TwoPhase::Prepares(_))).count();
+        if facts.iter().filter(|facts| facts.effect.prepares).count() > named {
+            phases.push(database.prepares(None, anything()));
+        }
+        if !phases.is_empty() {
+            self.phases.insert(number, phases);
+        }
+    }
+
+    /// That message has prepared a transaction.
+    pub(crate) fn has_prepared(&mut self, number: u64) {
+        self.phases.get_mut(&number).into_iter().flatten().for_each(Phase::has_prepared);
+    }
+
     /// That message is done, so many of its statements if it failed; `rests`: nothing could still commit what it has done.
     pub(crate) fn is_done(&mut self, number: u64, done: Option<usize>, rests: bool) {
+        let phases = self.phases.remove(&number).into_iter().flatten();
+        phases.for_each(|phase| phase.is_done(done.is_some()));
         let Some((commits, transaction)) = self.commits.remove(&number) else { return };
         commits.settles(&transaction, number, done);
         if rests {
@@ -151,7 +206,7 @@ impl Changing {
         if !makes && !self.has_failed {
             return false;
         }
-        let each = changed_by(facts, text);
+        let each = changed_by(facts, text, database);
         let comes_back = || self.transaction.as_ref().is_some_and(|it| database.is_hung_on(it));
         if self.has_failed && each.iter().any(|changes| changes.restores) && comes_back() {
             return true;
@@ -193,7 +248,9 @@ impl Changing {
     /// What may still commit, what may that has been answered, and that it is not committed.
     pub(crate) fn into_parts(self) -> (Vec<CommitsDdl>, Vec<CommitsDdl>, Option<Opened>) {
         let commits = self.commits.into_values().map(|(commits, _)| commits).collect();
-        (commits, self.commits_more.into_iter().chain(self.commits_later).collect(), self.opened)
+        let phases = self.phases.into_values().flatten().map(CommitsDdl::phase);
+        let later = self.commits_more.into_iter().chain(self.commits_later).chain(phases);
+        (commits, later.collect(), self.opened)
     }
 }
 
@@ -213,15 +270,24 @@ pub(crate) fn hides(facts: &[Facts], text: &Named) -> bool {
 
 /// What statements of this text change for others, each by itself where that can be told. What is not understood was let
 /// through for whatever it may do.
-fn changed_by(facts: &[Facts], text: &Named) -> Vec<Changes> {
+fn changed_by(facts: &[Facts], text: &Named, database: &Database) -> Vec<Changes> {
     let Named { sql, catalog, by } = text;
     let mut each = Changes::each(sql, catalog, by);
+    for changes in &mut each {
+        // What was prepared under a name that nothing is known of may change anything.
+        if let Some(TwoPhase::Commits(name)) = &changes.phase
+            && let Some(prepared) = database.prepared(name)
+        {
+            let (ends, phase) = (changes.ends, changes.phase.take());
+            *changes = Changes { ends, phase, ..prepared };
+        }
+    }
     let is_known = |facts: &Facts| facts.certainty != Certainty::Unknown || facts.kind == Kind::Ddl;
     let is_unseen = facts.iter().any(|facts| facts.changes_names_of_others() && !is_known(facts));
     if !facts.iter().any(|facts| facts.changes_names_of_others() && is_known(facts)) {
         for changes in &mut each {
-            let Changes { ends, restores, .. } = *changes;
-            *changes = Changes { ends, restores, unseen: is_unseen, ..Changes::default() };
+            let (ends, restores, phase) = (changes.ends, changes.restores, changes.phase.take());
+            *changes = Changes { ends, restores, unseen: is_unseen, phase, ..Changes::default() };
         }
         return each;
     }

@@ -7,6 +7,7 @@ mod freshness;
 mod keys;
 mod made;
 mod past;
+mod phases;
 mod rest;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,8 @@ use keys::Keys;
 pub(crate) use keys::Writing;
 pub(crate) use made::{Code, Transaction};
 pub(crate) use past::Past;
+use phases::Phases;
+pub(crate) use phases::{Phase, anything};
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
@@ -83,6 +86,8 @@ pub struct Database {
     committing: AtomicUsize,
     /// What that is, and what was committed.
     commits: std::sync::Mutex<Commits>,
+    /// What was prepared, to be committed by whoever says its name.
+    phases: std::sync::Mutex<Phases>,
     /// What is under way and does more than its reply says.
     acts: std::sync::Mutex<Acts>,
     /// The epoch at which the catalog was last looked at.
@@ -214,6 +219,7 @@ impl Database {
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             commits: std::sync::Mutex::default(),
+            phases: std::sync::Mutex::default(),
             acts: std::sync::Mutex::default(),
             looked_at: AtomicU64::new(0),
             freshness: Freshness::default(),

@@ -396,6 +396,11 @@ impl UnderWay {
         }
     }
 
+    /// It has prepared a transaction.
+    pub(crate) fn has_prepared(&mut self, number: u64) {
+        self.changing.has_prepared(number);
+    }
+
     /// The same: so many of its statements are done if it failed; `rests`: nothing could still commit what it has done.
     pub(crate) fn has_committed(&mut self, number: u64, done: Option<usize>, rests: bool) {
         self.changing.is_done(number, done, rests);

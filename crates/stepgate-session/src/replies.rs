@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stepgate_types::SqlState;
-use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
+use stepgate_wire::read::{CommandComplete, ErrorFields, ParameterStatus, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
 use crate::dropped::stands_in;
@@ -117,12 +117,17 @@ impl Session {
             }
             (Owed::Query { .. } | Owed::Execute { .. }, b'C') => {
                 self.tally.completed = self.tally.completed.saturating_add(1);
+                self.tally.prepared |=
+                    CommandComplete::read(frame).is_ok_and(|it| it.tag == b"PREPARE TRANSACTION");
                 if self.lets_complete(frame) {
                     self.complete(frame);
                 }
             }
-            (Owed::Query { .. }, b'T' | b'I' | b'H' | b'c') => self.client.relay(frame),
-            (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
+            (Owed::Query { .. } | Owed::Execute { .. }, b'H' | b'c') => {
+                self.tally.copies(frame);
+                self.client.relay(frame);
+            }
+            (Owed::Query { .. }, b'T' | b'I') => self.client.relay(frame),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G') => {
                 self.client.relay(frame);
                 self.copy_in_begins();
@@ -231,6 +236,7 @@ impl Session {
                 number,
                 sqlstate: sqlstate.clone(),
                 done,
+                prepared: tally.prepared,
                 rows: tally.rows,
                 bytes: tally.bytes,
                 suspended,
@@ -383,6 +389,7 @@ impl Session {
                 number,
                 sqlstate,
                 done: Some(0),
+                prepared: false,
                 rows: 0,
                 bytes: 0,
                 suspended: false,

@@ -74,6 +74,8 @@ pub enum Action {
         sqlstate: Option<String>,
         /// Where it failed by the server's own word: how many of its statements are done all the same.
         done: Option<usize>,
+        /// By the server's own word, it has prepared a transaction.
+        prepared: bool,
         /// Rows that went to the client.
         rows: u64,
         /// Bytes of rows and COPY data that went to the client.

@@ -180,6 +180,12 @@ fn copy_out_is_counted_by_its_rows_and_the_trailer_of_a_binary_one_is_none() {
     assert_eq!(tags(&stage.at_client()), "HdddcCZ");
     assert!(stage.thresholds.is_empty());
     assert_eq!(meter.delivered().rows, 2);
+    assert_eq!(stage.completed, [(number, None, 2)]);
+    // Of no rows, it comes with the header.
+    let header = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff";
+    let copied = [frame(b'H', b"\x01\0\0"), frame(b'd', header)];
+    stage.run(&[query("copy t to stdout (format binary)")], &[&copied[..], &over].concat());
+    assert_eq!(stage.completed.last(), Some(&(number + 1, None, 0)));
 }
 
 #[test]

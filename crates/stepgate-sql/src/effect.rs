@@ -38,6 +38,9 @@ pub struct Effect {
     /// It is a LISTEN: the server does something of its own in this session for whoever sends a NOTIFY.
     #[serde(skip)]
     pub listens: bool,
+    /// It is a PREPARE TRANSACTION: whoever says that name may commit later what its transaction has done.
+    #[serde(skip)]
+    pub prepares: bool,
     /// It sets `client_encoding`.
     #[serde(skip)]
     pub encoding: Option<ClientEncoding>,

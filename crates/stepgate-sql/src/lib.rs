@@ -60,6 +60,6 @@ pub use session::{RunsAs, SessionState};
 pub use statement::shapes_results;
 pub use steps::{SetTo, Step, steps};
 pub use taint::{Flow, TEMPORARY, Taints, TooMany, anywhere};
-pub use touched::{By, Changes, Hanging, Mentioned, Names, Opens, Schemas, Touched};
+pub use touched::{By, Changes, Hanging, Mentioned, Names, Opens, Schemas, Touched, TwoPhase};
 pub use values::{NoValues, StatementValues, Values, Written};
 pub use walk::large_objects;

@@ -42,7 +42,18 @@ pub struct Hanging {
     /// That name.
     pub on: Names,
     /// What is touched then.
-    pub touches: Names,
+    pub touches: Touched,
+}
+
+/// What a statement does with a transaction that is committed in two phases, under that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwoPhase {
+    /// PREPARE TRANSACTION, of its own.
+    Prepares(Box<str>),
+    /// COMMIT PREPARED.
+    Commits(Box<str>),
+    /// ROLLBACK PREPARED.
+    Undoes(Box<str>),
 }
 
 /// What DDL does to names, as its text says.
@@ -74,6 +85,8 @@ pub struct Changes {
     pub view: bool,
     /// It may have made anything, which is not seen.
     pub unseen: bool,
+    /// What it does with a transaction that is committed in two phases, where its name is plain.
+    pub phase: Option<TwoPhase>,
 }
 
 impl Touched {
@@ -87,6 +100,13 @@ impl Touched {
                 }
             }
             (_, more) => *self = more,
+        }
+    }
+
+    fn names(&self) -> usize {
+        match self {
+            Self::Names(names) => names.len(),
+            _ => 1,
         }
     }
 
@@ -190,6 +210,7 @@ impl Changes {
         self.code_on_write |= more.code_on_write;
         self.view |= more.view;
         self.unseen |= more.unseen;
+        self.phase = self.phase.take().or(more.phase);
     }
 
     /// Whether it changes nothing, whatever anybody makes.
@@ -199,14 +220,23 @@ impl Changes {
         made && self.hanging.is_empty() && self.gone.is_empty()
     }
 
+    /// The same, once whatever it was about is there, whatever else has these names by then.
+    #[must_use]
+    pub fn at_any_time(mut self) -> Self {
+        let gone = std::mem::take(&mut self.gone);
+        self.code |= !gone.is_empty();
+        self.touched.add(Touched::of(gone));
+        for Hanging { touches, .. } in std::mem::take(&mut self.hanging) {
+            self.touched.add(touches);
+            self.code = true;
+        }
+        self
+    }
+
     /// About how many names are in it.
     #[must_use]
     pub fn names(&self) -> usize {
-        let touched = match &self.touched {
-            Touched::Names(names) => names.len(),
-            _ => 1,
-        }
-        .saturating_add(self.gone.len());
-        self.hanging.iter().fold(touched, |all, it| all.saturating_add(it.touches.len()))
+        let touched = self.touched.names().saturating_add(self.gone.len());
+        self.hanging.iter().fold(touched, |all, it| all.saturating_add(it.touches.names()))
     }
 }

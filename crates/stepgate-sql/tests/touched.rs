@@ -186,6 +186,15 @@ fn what_is_not_there_is_touched_only_if_somebody_makes_it() {
         ("drop table if exists nothing, elsewhere.customers", "customers nothing"),
         ("drop function if exists customers(), mine.clean(text)", "clean customers"),
         ("alter table nothing rename to customers", "nothing"),
+        ("drop collation if exists mine.nope cascade", "cascade collation exists if mine nope"),
+        ("drop operator if exists mine.### (int4, text)", "### exists if int4 mine operator text"),
+        ("drop cast if exists (int4 as money)", "as cast exists if int4 money"),
+        ("drop text search dictionary if exists simpler", "dictionary exists if search simpler text"),
+        // Which is there.
+        ("drop text search dictionary simple", ""),
+        ("drop collation \"C\" cascade", ""),
+        ("create extension if not exists plpgsql", "plpgsql"),
+        ("create extension plpgsql", ""),
         ("drop table customers", ""),
     ] {
         let hanging = of(ddl, &catalog).hanging;

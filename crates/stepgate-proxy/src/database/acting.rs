@@ -101,7 +101,7 @@ impl Database {
         others.iter().filter(|text| known.insert((&text.sql, Arc::as_ptr(&text.catalog)))).any(|text| {
             let mentioned = text.mentioned();
             read = read.saturating_add(mentioned.read());
-            read > MAX_BYTES_LOOKED_AT || made.changes(&changes, &mentioned)
+            read > MAX_BYTES_LOOKED_AT || made.takes(&changes, &mentioned)
         })
     }
 

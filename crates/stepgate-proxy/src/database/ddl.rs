@@ -11,6 +11,7 @@ use stepgate_sql::Mentioned;
 use super::Database;
 use super::author::Author;
 use super::made::{Code, Made, Seen, Transaction, code_of};
+use super::phases::Phase;
 
 /// The most commits that are remembered, and the most names in them: of what is older, nothing is known.
 const MAX_COMMITS: usize = 8_192;
@@ -150,7 +151,10 @@ impl Commits {
 /// A statement under way that may commit DDL. Dropped when it is done, or the server's end of its session is.
 pub(crate) struct CommitsDdl {
     database: Arc<Database>,
+    /// 0: it commits none.
     number: u64,
+    /// Or prepares some, or commits what was prepared.
+    _phase: Option<Phase>,
 }
 
 /// A session that has changed something in the transaction that is open. Dropped when that has ended, or the server's end of
@@ -167,6 +171,11 @@ impl Drop for Opened {
 }
 
 impl CommitsDdl {
+    /// Of a statement that prepares what it has done, or commits what was prepared; what it commits itself is counted apart.
+    pub(crate) fn phase(phase: Phase) -> Self {
+        Self { database: Arc::clone(phase.database()), number: 0, _phase: Some(phase) }
+    }
+
     /// A message of its transaction is done, so many of its statements if it failed.
     pub(crate) fn settles(&self, transaction: &Transaction, number: u64, done: Option<usize>) {
         self.database.settles(transaction, number, done);
@@ -199,6 +208,9 @@ impl CommitsDdl {
 
 impl Drop for CommitsDdl {
     fn drop(&mut self) {
+        if self.number == 0 {
+            return;
+        }
         let mut commits = self.database.commits();
         let before = self.database.epoch.fetch_add(1, Ordering::SeqCst);
         commits.is_done(self.number, before.saturating_add(1));
@@ -241,7 +253,7 @@ impl Database {
         let since = Instant::now();
         let under_way = UnderWay { transaction, author, message, is_one, since, uncommitted: 0 };
         self.commits().under_way.insert(number, under_way);
-        CommitsDdl { database: Arc::clone(self), number }
+        CommitsDdl { database: Arc::clone(self), number, _phase: None }
     }
 
     /// A number that nothing else in this database has.

@@ -53,6 +53,15 @@ impl Transaction {
         Arc::clone(&self.parts())
     }
 
+    /// All that it changes once it is committed, however late that is.
+    pub(crate) fn at_any_time(&self) -> Changes {
+        let mut all = Changes::default();
+        self.now().all.iter().for_each(|part| all.add(Changes::clone(&part.changes).at_any_time()));
+        // What each statement does beside that it has done.
+        let Changes { touched, opens, twice, code, code_on_write, view, unseen, .. } = all;
+        Changes { touched, opens, twice, code, code_on_write, view, unseen, ..Changes::default() }
+    }
+
     /// A message with that number is about to be sent, each of whose statements does this.
     pub(crate) fn adds(&self, number: u64, each: Vec<Changes>) {
         let mut parts = self.parts();
@@ -95,7 +104,7 @@ impl Transaction {
                 let changes = Arc::make_mut(&mut part.changes);
                 for Hanging { on, touches } in std::mem::take(&mut changes.hanging) {
                     if made.has(&on) {
-                        changes.add(Changes { touched: Touched::Names(touches), ..Changes::default() });
+                        changes.add(Changes { touched: touches, ..Changes::default() });
                     }
                 }
             }
@@ -201,7 +210,13 @@ impl Seen {
                 Touched::Names(names) => Some(names),
                 _ => None,
             };
-            let hanging = it.hanging.iter().flat_map(|it| [&it.on, &it.touches]);
+            let hanging = it.hanging.iter().flat_map(|it| {
+                let touches = match &it.touches {
+                    Touched::Names(names) => Some(names),
+                    _ => None,
+                };
+                touches.into_iter().chain([&it.on])
+            });
             touched
                 .into_iter()
                 .chain([&it.gone])
@@ -239,11 +254,7 @@ impl Made {
         let mut made = Self { anything, ..Self::default() };
         let mut hanging: Vec<&Hanging> = Vec::new();
         for changes in all.iter().flat_map(Seen::changes) {
-            match &changes.touched {
-                Touched::Nothing => {}
-                Touched::Names(names) => made.add(names),
-                Touched::Anything => made.anything = true,
-            }
+            made.add(&changes.touched);
             made.anything |= changes.unseen;
             made.opens.extend(changes.opens.clone());
             hanging.extend(&changes.hanging);
@@ -260,7 +271,12 @@ impl Made {
         made
     }
 
-    fn add(&mut self, names: &Names) {
+    fn add(&mut self, touched: &Touched) {
+        let names = match touched {
+            Touched::Nothing => return,
+            Touched::Names(names) => names,
+            Touched::Anything => return self.anything = true,
+        };
         for (name, schemas) in names.with_schemas() {
             match self.names.get_mut(name) {
                 Some(all) => all.push(schemas.clone()),
@@ -275,6 +291,16 @@ impl Made {
         self.anything || on.iter().any(|name| made(name).any(|schemas| on.has(name, schemas)))
     }
 
+    /// Whether a transaction changes what a statement hangs on, or drops it: what runs cannot be judged any more by a catalog
+    /// that does not have that.
+    pub(super) fn takes(&self, by: &Seen, mentioned: &Mentioned) -> bool {
+        let gone = |it: &Changes| {
+            let mut gone = it.gone.with_schemas();
+            gone.any(|(name, schemas)| mentioned.hangs_on_name(name, schemas, &self.opens))
+        };
+        self.changes(by, mentioned) || by.changes().any(gone)
+    }
+
     /// Whether a transaction changes what a statement hangs on.
     pub(super) fn changes(&self, by: &Seen, mentioned: &Mentioned) -> bool {
         let opens = &self.opens;
@@ -284,11 +310,7 @@ impl Made {
                     (self.anything || self.names.contains_key(name))
                         && mentioned.hangs_on_name(name, schemas, opens)
                 })
-                || it.hanging.iter().any(|it| {
-                    let mut touches = it.touches.with_schemas();
-                    touches.any(|(name, schemas)| mentioned.hangs_on_name(name, schemas, opens))
-                        && self.has(&it.on)
-                })
+                || it.hanging.iter().any(|it| mentioned.hangs_on(&it.touches, opens) && self.has(&it.on))
         })
     }
 }

@@ -53,10 +53,13 @@ impl Drive {
                 self.decide_as_before(state, pending).map(Waits::Decide)
             }
             Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
-            Action::Completed { number, sqlstate, done, rows, bytes, suspended, goes_on } => {
+            Action::Completed { number, sqlstate, done, prepared, rows, bytes, suspended, goes_on } => {
                 let started = state.started.take(number);
                 state.under_way.is_done(number, suspended);
                 let rests = self.session.rests_in().is_some();
+                if prepared {
+                    state.under_way.has_prepared(number);
+                }
                 state.under_way.has_committed(number, done, rests);
                 if !state.limited.is_empty() {
                     self.settle_limited(state);

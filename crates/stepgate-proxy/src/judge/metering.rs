@@ -148,6 +148,15 @@ impl Limited {
         self.meter.refill(Limit::NONE);
     }
 
+    /// Gives up what it has of its grant and has not delivered: so much is its meter short of from here on.
+    fn gives_up(&self) -> Option<(GrantId, Amount)> {
+        let account = self.account.as_ref()?;
+        let left = self.meter.left();
+        let unused = account.unused(left);
+        self.meter.refill(left.minus(unused));
+        Some((account.grant, unused))
+    }
+
     /// Gets a block of the grant that it draws on.
     fn refill(&mut self, block: Limit) {
         let (own, has) = (self.own_left(), self.meter.left());
@@ -395,9 +404,9 @@ impl Case<'_> {
     ) -> Result<bool, LogError> {
         let own = self.decision.more_at_once();
         if limited.account.is_some_and(|account| account.grant == grant) {
-            // What it has of it already is not lacking.
+            // What it has of it already is not lacking. If that is too little all the same, it goes on by that grant, of which
+            // it has nothing then.
             self.judge.give_back(limited);
-            limited.account = None;
         }
         let need = Need { has: Limit::NOTHING, next: limited.meter.next(), most: own, asked_for, all: false };
         let Some(block) = self.judge.gate.desk.set_aside(grant, self.statement(), &need) else {
@@ -539,11 +548,10 @@ impl Judge {
         }
     }
 
-    /// What a statement got of a grant and did not deliver goes back.
+    /// What a statement got of a grant and did not deliver goes back: it has that no more, however long it lives on.
     pub(crate) fn give_back(&self, limited: &Limited) {
-        let Some(account) = &limited.account else { return };
-        let unused = account.unused(limited.meter.left());
+        let Some((grant, unused)) = limited.gives_up() else { return };
         let statement = StatementId { session: self.session, number: limited.meter.number() };
-        self.gate.desk.give_back(account.grant, statement, unused);
+        self.gate.desk.give_back(grant, statement, unused);
     }
 }

@@ -276,7 +276,7 @@ impl Stage {
                 match action {
                     Action::Decide(pending) => self.decisions.push((*pending).clone()),
                     Action::Withdraw { number } => self.withdrawn.push(number),
-                    Action::Completed { number, sqlstate, rows, suspended, goes_on, bytes, done: _ } => {
+                    Action::Completed { number, sqlstate, rows, suspended, goes_on, bytes, .. } => {
                         self.suspended |= suspended;
                         self.goes_on |= goes_on;
                         self.bytes_completed.push(bytes);

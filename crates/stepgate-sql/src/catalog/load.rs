@@ -412,6 +412,11 @@ impl Loader {
             self.catalog.code_on_ddl |= truth(has_code) && !OWN_EVENT_TRIGGERS.contains(&name);
             self.catalog.event_triggers.insert(name.to_owned());
         }
+        for row in answers.rows::<2>("others")? {
+            let [kind, name] = row?;
+            let of_kind = self.catalog.others.entry(kind.to_owned()).or_default();
+            of_kind.insert(name.to_owned());
+        }
         self.catalog.runs_late = answers.rows::<1>("late_code")?.next().is_some();
         Ok(())
     }

@@ -91,6 +91,8 @@ pub struct Catalog {
     any_casts: UserCasts,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
+    /// Names of what is no relation, routine, type or schema, by the first word of what DROP calls it: of casts, none.
+    others: HashMap<String, HashSet<String>>,
     /// Some of them, beside the gate's own, run code that is not known.
     code_on_ddl: bool,
     /// Somebody's code may run as late as COMMIT.
@@ -234,6 +236,11 @@ impl Catalog {
     #[must_use]
     pub fn has_event_trigger(&self, name: &str) -> bool {
         self.event_triggers.contains(name)
+    }
+
+    /// Whether there is a collation, an operator class, a language … of that name: what DROP calls so begins with that word.
+    pub(crate) fn has_other(&self, kind: &str, name: &str) -> bool {
+        self.others.get(kind).is_some_and(|names| names.contains(name))
     }
 
     /// Whether there is a relation of that name.

@@ -549,6 +549,28 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_language l on l.oid = p.prolang where e.evtenabled in ('O', 'A')",
     },
     CatalogQuery {
+        // What DROP may be about that no other answer has all of, by the first word of what it is called there.
+        name: "others",
+        sql: "select 'collation', collname::text from pg_catalog.pg_collation \
+              union select 'conversion', conname::text from pg_catalog.pg_conversion \
+              union select 'text', prsname::text from pg_catalog.pg_ts_parser \
+              union select 'text', tmplname::text from pg_catalog.pg_ts_template \
+              union select 'text', dictname::text from pg_catalog.pg_ts_dict \
+              union select 'text', cfgname::text from pg_catalog.pg_ts_config \
+              union select 'operator', oprname::text from pg_catalog.pg_operator where oid >= 12000 \
+              union select 'operator', opcname::text from pg_catalog.pg_opclass \
+              union select 'operator', opfname::text from pg_catalog.pg_opfamily \
+              union select 'cast', '' from pg_catalog.pg_cast where oid >= 12000 \
+              union select 'transform', l.lanname::text from pg_catalog.pg_transform t \
+              join pg_catalog.pg_language l on l.oid = t.trflang \
+              union select 'access', amname::text from pg_catalog.pg_am \
+              union select 'language', lanname::text from pg_catalog.pg_language \
+              union select 'data', fdwname::text from pg_catalog.pg_foreign_data_wrapper \
+              union select 'server', srvname::text from pg_catalog.pg_foreign_server \
+              union select 'extension', extname::text from pg_catalog.pg_extension \
+              union select 'event', evtname::text from pg_catalog.pg_event_trigger",
+    },
+    CatalogQuery {
         // Code of somebody's own that may run as late as COMMIT: by deferrable triggers, and by deferrable constraints
         // on expressions.
         name: "late_code",

@@ -151,7 +151,10 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         }
         "copy" => copy::command(words, context, facts),
         "explain" => explain(words, context, facts),
-        "prepare" if words.word(1) == Some("transaction") => transaction(facts, true),
+        "prepare" if words.word(1) == Some("transaction") => {
+            transaction(facts, true);
+            facts.effect.prepares = true;
+        }
         "prepare" => prepare(words, context, facts),
         "execute" => {
             dynamic(facts, Kind::Execute);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::names::{on_path, only};
 use super::reserved::is_reserved;
-use super::{Changes, Hanging, MAX_TOUCHED, Names, Opens, Schemas, Touched};
+use super::{Changes, Hanging, MAX_TOUCHED, Names, Opens, Schemas, Touched, TwoPhase};
 use crate::catalog::{Catalog, Relation, RelationIndex};
 use crate::lexer::{Token, TokenKind};
 
@@ -43,7 +43,18 @@ pub(super) fn changes(tokens: &[Token<'_>], catalog: &Catalog, path: Option<&[St
     // valid, a partition that is about to go) gives no name another meaning; and who has no right to any of it says so, too.
     changes.commits = words.contains(&"concurrently");
     changes.lasts = changes.commits && words.first() == Some(&"create");
+    changes.phase = phase(tokens);
     changes
+}
+
+fn phase(tokens: &[Token<'_>]) -> Option<TwoPhase> {
+    let [first, second, Token { kind: TokenKind::Text(Some(name)), .. }] = tokens else { return None };
+    match (first.kind.word()?, second.kind.word()?) {
+        ("prepare", "transaction") => Some(TwoPhase::Prepares(name.as_ref().into())),
+        ("commit", "prepared") => Some(TwoPhase::Commits(name.as_ref().into())),
+        ("rollback", "prepared") => Some(TwoPhase::Undoes(name.as_ref().into())),
+        _ => None,
+    }
 }
 
 /// Whether a path is the same once it has run.
@@ -116,7 +127,8 @@ impl<'t> Statement<'_, 't> {
             )
             | ("alter", "default")
             | ("create" | "alter" | "drop", "database" | "tablespace")
-            | ("drop", "index" | "statistics") => Changes::default(),
+            // Nothing means anything by these.
+            | ("drop", "index" | "statistics" | "publication" | "subscription") => Changes::default(),
             ("drop", "collation") if !self.says("cascade") => Changes::default(),
             ("create", "schema") if self.words.iter().skip(1).any(|word| *word == "create") => anything(),
             ("create" | "alter" | "drop", "schema") => self.schema(first),
@@ -148,6 +160,7 @@ impl<'t> Statement<'_, 't> {
                 Changes { twice: true, ..self.on(table) }
             }
             "collation" => self.named().map_or_else(anything, touching),
+            "extension" | "server" => self.made_once(),
             _ => anything(),
         }
     }
@@ -205,7 +218,7 @@ impl<'t> Statement<'_, 't> {
         match table.last() {
             _ if is_own(&table) => Changes::default(),
             Some(name) if self.standing(name, &schemas).next().is_none() => {
-                let hanging = Hanging { on: Names::one(name, schemas), touches: names };
+                let hanging = Hanging { on: Names::one(name, schemas), touches: Touched::of(names) };
                 Changes { hanging: vec![hanging], ..Changes::default() }
             }
             _ => touching(names),
@@ -245,7 +258,7 @@ impl<'t> Statement<'_, 't> {
         }
         let Some(name) = chain.last() else { return anything() };
         if !self.is_there(&chain) {
-            let hanging = Hanging { on: Names::one(name, standing), touches: names };
+            let hanging = Hanging { on: Names::one(name, standing), touches: Touched::of(names) };
             return Changes { hanging: vec![hanging], code: !is_relation, ..Changes::default() };
         }
         if self.says("cascade") {
@@ -275,7 +288,35 @@ impl<'t> Statement<'_, 't> {
                 }
                 Changes { code: true, ..touching(names) }
             }
+            "collation" | "conversion" | "text" | "operator" | "cast" | "transform" | "access"
+            | "language" | "data" | "server" | "extension" | "event" => self.dropped_other(),
             _ => anything(),
+        }
+    }
+
+    /// What is told apart by name alone. Whoever it is, IF EXISTS lets them drop what is not there.
+    fn dropped_other(&self) -> Changes {
+        let name = |token: &'t Token<'t>| match &token.kind {
+            TokenKind::Operator(name) => Some(*name),
+            kind => kind.ident(),
+        };
+        let names = || self.tokens.iter().skip(1).filter_map(name);
+        if self.catalog.has_other(self.what, "")
+            || names().any(|name| self.catalog.has_other(self.what, name))
+        {
+            return anything();
+        }
+        let mut on = Names::default();
+        names().for_each(|name| on.add(name, &None));
+        anything_if(on)
+    }
+
+    /// IF NOT EXISTS lets anybody make what is there.
+    fn made_once(&self) -> Changes {
+        let name = self.chain_behind(self.what).and_then(|chain| chain.last().copied());
+        match name.filter(|name| self.says("exists") && self.catalog.has_other(self.what, name)) {
+            Some(name) => anything_if(Names::one(name, None)),
+            None => anything(),
         }
     }
 
@@ -288,7 +329,7 @@ impl<'t> Statement<'_, 't> {
             let (Some(name), schemas) = (chain.last(), self.schemas_of(chain)) else { continue };
             if !self.is_there(chain) {
                 let names = Names::one(name, schemas);
-                changes.hanging.push(Hanging { on: names.clone(), touches: names });
+                changes.hanging.push(Hanging { on: names.clone(), touches: Touched::of(names) });
                 continue;
             }
             let names = if self.has_others(name) { &mut touched } else { &mut gone };
@@ -592,6 +633,12 @@ fn touching(names: Names) -> Changes {
 
 fn anything() -> Changes {
     Changes { touched: Touched::Anything, code: true, ..Changes::default() }
+}
+
+/// Anything, if somebody makes or drops something of such a name.
+fn anything_if(on: Names) -> Changes {
+    let hanging = vec![Hanging { on, touches: Touched::Anything }];
+    Changes { hanging, code: true, ..Changes::default() }
 }
 
 fn anybody() -> Opens {

@@ -1,9 +1,9 @@
 //! How somebody would get more than a limit lets out, and does not.
 
-use stepgate_testkit::Psql;
+use stepgate_testkit::{Person, Psql};
 
 use crate::support::{SOON, World, held, passes};
-use crate::{bare, brake, called_off, contacts, events, rows};
+use crate::{bare, brake, called_off, contacts, events, replaced, restricted, rows, verified};
 
 const WINDOW: &str = "{rows: 100, per: 1h}";
 
@@ -251,4 +251,56 @@ fn by_numbers_in_command_tags() {
         assert!(reply.is_ok() && reply.lines.iter().any(|line| line.starts_with(tag)), "{}", reply.text());
     }
     passes(&mut psql, "commit;");
+}
+
+/// Nineteen rows, then one that is larger than all that the grant has: that is called off, and the cursor lives on.
+fn by_rows_too_large(world: &World, psql: &mut Psql, dana: &mut Person, column: &str) {
+    let value = format!("case when id % 20 = 0 then repeat('x', 120000) else {column}::text end");
+    psql.send(&format!("declare h cursor with hold for select {value} from customers order by id;")).unwrap();
+    if column == "ssn" {
+        verified(world, psql, dana);
+    }
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && (column == "ssn" || !reply.text().contains("stepgate:")), "{}", reply.text());
+    for _ in 0..5 {
+        passes(psql, "fetch 19 from h;");
+        psql.send("fetch 1 from h;").unwrap();
+        let request = held(psql);
+        called_off(world, psql, dana, &request);
+    }
+}
+
+#[test]
+fn by_calling_off_rows_that_are_too_large_for_a_grant() {
+    let world = World::with_policy(restricted("{rows: 100, bytes: 64KiB}"));
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    by_rows_too_large(&world, &mut psql, &mut dana, "ssn");
+    psql.send("fetch 19 from h;").unwrap();
+    assert_eq!(held_after(&mut psql), 100);
+    called_off(&world, &mut psql, &dana, &world.open_request(&dana));
+    let sum =
+        |kind: &str| -> u64 { events(&world, kind).iter().map(|it| it["rows"].as_u64().unwrap()).sum() };
+    assert_eq!(sum("grant.debited") - sum("grant.credited"), 100);
+}
+
+/// Nothing limits it but the grant that it goes by.
+#[test]
+fn by_calling_off_rows_that_are_too_large_for_a_grant_of_another_rule() {
+    let world = World::with_policy(|policy| {
+        let rule = "  - {name: numbers, match: {labels: [ssn]}, action: step-up, approval: self, \
+            limit: {rows: 100, bytes: 64KiB}}";
+        replaced(&policy, "\nrules:\n", &format!("\nrules:\n{rule}\n"))
+    });
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    let few = "declare few cursor with hold for select ssn from customers order by id;";
+    psql.send(few).unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    // With it goes what was set aside for it.
+    passes(&mut psql, "close few;");
+    by_rows_too_large(&world, &mut psql, &mut dana, "birth_date");
+    psql.send("fetch 19 from h;").unwrap();
+    assert_eq!(held_after(&mut psql), 100);
 }

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod dropped;
+#[path = "../support/mod.rs"]
 mod support;
+mod unheard;
 
 use std::time::{Duration, Instant};
 
 use stepgate_testkit::{Person, Psql};
-use support::frames::{error, execute, parse, query, send, sync, until_tag};
+use support::frames::{execute, parse, query, send, sync};
 use support::raw::{config, runtime, session};
 use support::{EVERYTHING, SOON, World, passes, waits};
 
@@ -467,7 +470,7 @@ fn ddl_behind_the_end_of_a_transaction_that_waits_is_not_sent() {
 fn what_another_session_stores_ends_nobody_who_renames_what_they_have_just_made() {
     let rule = "  - {name: guesses, match: {certainty: [unknown]}, action: deny}\n";
     let mut world = World::not_serving(support::waiting);
-    let map = include_str!("../../../policies/pii-map.yaml").replace(": step-up", ": deny");
+    let map = include_str!("../../../../policies/pii-map.yaml").replace(": step-up", ": deny");
     world.gate.policies(&map, &format!("{EVERYTHING}{rule}")).unwrap();
     world.cluster.load("shop", SHOP).unwrap();
     world.gate.serve().unwrap();
@@ -579,95 +582,4 @@ fn an_index_made_concurrently_is_not_ended_for_others_who_read_the_table() {
     passes(&mut open, "commit;");
     let reply = other.finish(SOON).unwrap();
     assert!(reply.is_ok(), "{}", reply.text());
-}
-
-/// Of a session that needs no path to be understood, it is not known where its names are not looked for, unless it was asked.
-#[test]
-fn a_name_made_where_nobody_looks_for_it_ends_no_session_that_names_all_by_schemas() {
-    let world = world();
-    let (dora, eve) = two(&world);
-    let reads = "select id, pg_sleep(0.7) from public.products limit 1;";
-    for before in [
-        &[][..],
-        &["begin;"],
-        &["set work_mem = '5MB';"],
-        &["begin;", "set local work_mem = '5MB';", "select 1;"],
-    ] {
-        let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
-        for sql in before {
-            passes(&mut psql, sql);
-        }
-        for named in ["pg_sleep()", "pg_sleep(double precision)"] {
-            let makes =
-                format!("create or replace function mine.{named} returns int language sql as 'select 1';");
-            beside(&world, &mut psql, reads, &mut other, &[&makes]);
-            let reply = psql.finish(SOON).unwrap();
-            assert!(reply.is_ok(), "{before:?}: {}", reply.text());
-        }
-        nothing_is_labelled(&mut psql);
-    }
-}
-
-/// Its reply can be kept from the client, who need not read it; what it stores meanwhile cannot be taken back.
-#[test]
-fn what_a_statement_under_way_takes_its_rows_from_is_not_given_another_meaning() {
-    let world = world();
-    world.cluster.load("shop", "create table kept (x text); grant all on kept to public").unwrap();
-    let (dora, eve) = two(&world);
-    let (mut psql, mut other) = (world.psql(&dora), world.psql(&eve));
-    passes(&mut psql, "set search_path = mine, public;");
-    for stores in [
-        "insert into public.kept select ssn::text from customers",
-        "update public.kept set x = (select max(ssn::text) from customers)",
-        "create table mine.made as select ssn from customers",
-    ] {
-        psql.send(&format!("select pg_sleep(1.5)\\; {stores};")).unwrap();
-        is_active(&world, "wait_event = 'PgSleep'");
-        is_refused(
-            &mut other,
-            "alter table mine.customers rename to away;",
-            "in use by a statement under way",
-        );
-        let reply = psql.finish(SOON).unwrap();
-        assert!(reply.is_ok(), "{stores}: {}", reply.text());
-    }
-    // Nor the other way round.
-    passes(&mut other, "begin;");
-    passes(&mut other, "alter table mine.customers rename to away;");
-    is_refused(
-        &mut psql,
-        "insert into public.kept select ssn::text from customers;",
-        "another session is changing",
-    );
-    passes(&mut other, "rollback;");
-    passes(&mut psql, "insert into public.kept select ssn::text from customers;");
-    passes(&mut other, "alter table mine.customers rename to away;");
-    passes(&mut psql, "create temp table t as select mine.away.id from mine.away;");
-}
-
-/// What is called is looked for when what goes before is done.
-#[test]
-fn a_function_made_under_a_session_that_has_yet_to_look_for_it_shows_nothing() {
-    let (world, runtime) = (world(), runtime());
-    let (dora, eve) = two(&world);
-    let mut other = world.psql(&eve);
-    let body = "returns text language sql stable as $$ select string_agg(ssn, ',') from public.customers $$;";
-    for (path, calls, makes) in [
-        ("public, mine", "values (reverse('abc'::varchar))", "mine.reverse(varchar)"),
-        ("public, mine", "select length('abc'::varchar)", "mine.length(varchar)"),
-        ("mine, pg_catalog", "select version()", "mine.version()"),
-        ("public, mine", "copy (select upper('abc'::varchar)) to stdout", "mine.upper(varchar)"),
-    ] {
-        let mut session = runtime.block_on(session(&config(&world, &dora))).unwrap();
-        send(&runtime, &mut session, &query(&format!("set search_path = {path}")));
-        until_tag(&runtime, &mut session, b'Z');
-        send(&runtime, &mut session, &[query("select count(*) from pg_sleep(1)"), query(calls)].concat());
-        is_active(&world, "wait_event = 'PgSleep'");
-        passes(&mut other, &format!("create function {makes} {body}"));
-        let said = until_tag(&runtime, &mut session, b'E');
-        let shown = said.iter().any(|(_, body)| String::from_utf8_lossy(body).contains("901-00-"));
-        let refused = error(&said).unwrap();
-        assert!(!shown && refused.1.contains("stepgate: "), "{calls}: {refused:?}");
-        passes(&mut other, &format!("drop function {makes};"));
-    }
 }
