@@ -52,6 +52,7 @@ fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState
         node: None,
         executes: true,
         explains: false,
+        counts_blocks: false,
     };
     let text = catalog.encoding_of(session.encoding).text(sql).ok_or("encoding");
     let facts = text.and_then(|text| stack::with_room(sql, || read(&text, context), is_too_deep));
@@ -76,6 +77,7 @@ pub fn written(sql: &[u8], catalog: &Catalog, session: &SessionState) -> BTreeSe
         node: None,
         executes: true,
         explains: false,
+        counts_blocks: false,
     };
     let read = || {
         let text = session.encoding.text(sql)?;

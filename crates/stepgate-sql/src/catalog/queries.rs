@@ -222,6 +222,22 @@ macro_rules! unreadable {
     };
 }
 
+/// The columns that an expression's tree names, `0` for all of the row; `-` where there is no expression.
+macro_rules! tree_columns {
+    ($tree:literal) => {
+        concat!(
+            "case when ",
+            $tree,
+            " is null then '-' when ",
+            $tree,
+            "::text like '%:varattno 0 %' then '0' else coalesce((select pg_catalog.string_agg(pg_catalog.split_part(f.field, ' ', 2), ' ') \
+             from pg_catalog.unnest(pg_catalog.string_to_array(",
+            $tree,
+            "::text, ' :')) f (field) where f.field like 'varattno %'), '') end"
+        )
+    };
+}
+
 /// What changes whenever the answer to `functions` does, in the same snapshot: row versions of all that it reads. The same
 /// row of the same server has another `xmin` after any change that anybody else could see. By `sha256`, since servers in
 /// FIPS mode have no `md5`.
@@ -379,6 +395,21 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               (i.indisunique and i.indexprs is null and i.indpred is null and not exists (select \
               from pg_catalog.unnest(i.indclass::pg_catalog.oid[]) as o (class) where o.class >= 16384))::text \
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
+    },
+    CatalogQuery {
+        // Of each index its key columns, in order, and those that it includes (`indnkeyatts` says where they begin), the columns
+        // of its expressions (which have 0 among the keys), and those of its condition (`-`: it has none). Then whether rows may
+        // be read in its order, and whether a key that is unique is so at any time.
+        name: "indexes",
+        sql: concat!(
+            "select i.indrelid::text, i.indnkeyatts::text, i.indkey::text, ",
+            tree_columns!("i.indexprs"),
+            ", ",
+            tree_columns!("i.indpred"),
+            ", (a.amname not in ('brin', 'gin', 'hash'))::text, i.indimmediate::text from pg_catalog.pg_index i \
+             join pg_catalog.pg_class c on c.oid = i.indexrelid join pg_catalog.pg_am a on a.oid = c.relam \
+             where i.indrelid >= 16384"
+        ),
     },
     CatalogQuery {
         name: "constraints",

@@ -63,6 +63,7 @@ impl Walker<'_> {
             self.doubt_function("trigger-or-rule");
         }
         self.runs_on_write(index);
+        self.indexed_anew(index);
         self.fires(index, events);
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");

@@ -82,6 +82,7 @@ pub(crate) fn statement(
     walker.may_set = may_set;
     walker.executes = context.executes;
     walker.explains = context.explains;
+    walker.counts_blocks = context.counts_blocks;
     walker.node = context.node;
     // What goes into a new relation is told column by column.
     walker.large.followed = !stores;
@@ -183,6 +184,8 @@ struct Walker<'c> {
     executes: bool,
     /// It is run to show what each part of its plan did.
     explains: bool,
+    /// And which blocks that took.
+    counts_blocks: bool,
     /// Triggers that are fired.
     fired: Vec<Fired<'c>>,
     /// The cursor whose current row is written.
@@ -231,6 +234,7 @@ impl<'c> Walker<'c> {
             goes_on: false,
             executes: true,
             explains: false,
+            counts_blocks: false,
             budget: Budget::default(),
             fired: Vec::new(),
             current_of: None,

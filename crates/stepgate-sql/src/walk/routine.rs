@@ -319,6 +319,7 @@ impl Walker<'_> {
             node: None,
             executes: true,
             explains: self.explains,
+            counts_blocks: self.counts_blocks,
         };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {
