@@ -52,7 +52,7 @@ use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::command::{
-    Anew, computes, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all,
+    Anew, computes, computes_anew, converts, copy, orders, reads_literals, refers, refresh, rewrites, scan, scan_all,
     validates,
 };
 pub use self::large::large_objects;
