@@ -295,6 +295,7 @@ impl Walker<'_> {
         {
             self.doubt("unsupported-statement");
         }
+        let start = self.scanned();
         let Some((index, mut items)) = self.target_item(&table.relation, trigger::UPDATE) else {
             return Output::default();
         };
@@ -306,6 +307,12 @@ impl Walker<'_> {
             }
             Some(UpdateTableFromKind::BeforeSet(_)) => self.doubt("unsupported-statement"),
         }
+        // Rows are stored in the order in which they are found.
+        let more = match from {
+            Some(UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
+            _ => &[],
+        };
+        self.ends_target(more, selection.as_ref(), &items, start, true);
         let around = self.given();
         self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
@@ -342,6 +349,7 @@ impl Walker<'_> {
         let index = self.target(name, events)?;
         self.apart(index);
         self.waits_apart(index);
+        self.scans(index, true);
         let aliased = alias.is_some();
         let alias = alias.or_else(|| self.parts(name).pop());
         let source = Source::Relation { index, renamed, aliased };
@@ -431,6 +439,7 @@ impl Walker<'_> {
                 return Output::default();
             }
         };
+        let start = self.scanned();
         let Some((index, mut items)) = self.target_item(&table.relation, trigger::DELETE) else {
             return Output::default();
         };
@@ -438,6 +447,8 @@ impl Walker<'_> {
             let more = self.from(using, &items, place);
             items.extend(more);
         }
+        let seen = returning.is_some() || self.relation(Some(index)).is_some_and(Relation::runs_code);
+        self.ends_target(using.as_deref().unwrap_or_default(), selection.as_ref(), &items, start, seen);
         let scope = Scope { items: &items, outer: place.scope };
         self.conditions(selection, place.within(&scope));
         self.deletes(index);
