@@ -14,7 +14,7 @@ use crate::encoding::ClientEncoding;
 
 use super::{
     Catalog, ColumnRef, Definition, OWN_EVENT_TRIGGERS, Relation, RelationIndex, RelationKind, Rows, code,
-    columns, pinned, view,
+    columns, index, pinned, view,
 };
 
 /// The answers do not fit [`super::CATALOG_QUERIES`]: a mistake of the loader or an unsupported server.
@@ -64,6 +64,7 @@ impl Catalog {
         loader.kept_apart(&answers)?;
         loader.generated(&answers)?;
         loader.constraints(&answers)?;
+        index::load(&mut loader, &answers)?;
         loader.computed(&answers)?;
         loader.reread(&answers)?;
         loader.defaults(&answers)?;
@@ -106,7 +107,7 @@ pub(super) fn number<T: std::str::FromStr>(text: &str, query: &'static str) -> R
 }
 
 /// The numbers of `{1,2}` or `1 2`.
-fn numbers(text: &str) -> Vec<i32> {
+pub(super) fn numbers(text: &str) -> Vec<i32> {
     text.split(['{', '}', ',', ' ']).filter_map(|part| part.parse().ok()).collect()
 }
 

@@ -8,6 +8,7 @@ mod created;
 mod fingerprint;
 mod functions;
 mod hangs;
+mod index;
 mod listing;
 mod load;
 mod pinned;
@@ -35,6 +36,7 @@ use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
 pub use fingerprint::{CATALOG_FINGERPRINT_QUERY, SIZES_QUERY, TEMPORARY_FINGERPRINT_QUERY};
+pub(crate) use index::Index;
 pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
 pub use queries::{CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
@@ -320,6 +322,11 @@ impl Catalog {
     /// Whether a construct of the grammar is one to the server, whose name may else be somebody's.
     pub(crate) fn has_construct(&self, name: &str) -> bool {
         marker::since(name).is_none_or(|since| self.version >= since)
+    }
+
+    /// Whether EXPLAIN ANALYZE tells of blocks though nobody says BUFFERS.
+    pub(crate) const fn explains_blocks(&self) -> bool {
+        self.version >= 180_000
     }
 
     /// Whether `system_user` is a word of the grammar.

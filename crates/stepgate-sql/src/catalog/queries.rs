@@ -144,6 +144,21 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
     },
     CatalogQuery {
+        // Of each index its key columns, in order, and those that it includes (`indnkeyatts` says where they begin), the columns
+        // of its expressions (which have 0 among the keys), and those of its condition (`-`: it has none). Then whether rows may
+        // be read in its order, and whether a key that is unique is so at any time.
+        name: "indexes",
+        sql: concat!(
+            "select i.indrelid::text, i.indnkeyatts::text, i.indkey::text, ",
+            tree_columns!("i.indexprs"),
+            ", ",
+            tree_columns!("i.indpred"),
+            ", (a.amname not in ('brin', 'gin', 'hash'))::text, i.indimmediate::text from pg_catalog.pg_index i \
+             join pg_catalog.pg_class c on c.oid = i.indexrelid join pg_catalog.pg_am a on a.oid = c.relam \
+             where i.indrelid >= 16384"
+        ),
+    },
+    CatalogQuery {
         name: "constraints",
         // A check that is not validated, hangs on something else than the row, or names all of it (0), may fail at any
         // UPDATE, whatever it writes: it counts as on all columns. So does a NOT NULL that is not validated, from 18 on.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
+use super::index::Index;
 use super::routine::Body;
 use super::trigger::Trigger;
 use crate::predicate::Pair;
@@ -77,6 +78,12 @@ pub(crate) struct Relation {
     pub(crate) bounded: bool,
     /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.
     pub(crate) unique: Vec<Unique>,
+    /// Of those, the columns of such as are unique no sooner than at the end of a statement or transaction.
+    pub(crate) deferred: Vec<Vec<usize>>,
+    /// Columns of its indexes, also in expressions and conditions.
+    pub(crate) indexed: Vec<usize>,
+    /// Indexes in whose order rows may come though nobody names all of their columns.
+    pub(crate) indexes: Vec<Index>,
     /// Columns of each check constraint: a failure shows the row.
     pub(crate) checks: Vec<Vec<usize>>,
     /// What each expression of an index or a stored column is computed from, where that may fail: the error shows it.

@@ -368,6 +368,10 @@ fn alter(
             walk::validates(table, context, facts);
             Some(())
         }
+        AlterTableType::AT_ClusterOn => {
+            walk::orders(table, context, facts);
+            Some(())
+        }
         AlterTableType::AT_DropColumn
         | AlterTableType::AT_AlterConstraint
         | AlterTableType::AT_AddIdentity
@@ -380,7 +384,6 @@ fn alter(
         | AlterTableType::AT_ResetOptions
         | AlterTableType::AT_SetStorage
         | AlterTableType::AT_SetCompression
-        | AlterTableType::AT_ClusterOn
         | AlterTableType::AT_DropCluster
         | AlterTableType::AT_SetLogged
         | AlterTableType::AT_SetUnLogged

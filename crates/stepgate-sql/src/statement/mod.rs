@@ -45,6 +45,8 @@ pub(crate) struct Context<'c> {
     pub(crate) executes: bool,
     /// It is run to show what each part of its plan did.
     pub(crate) explains: bool,
+    /// And how many blocks that took.
+    pub(crate) counts_blocks: bool,
 }
 
 impl<'c> Context<'c> {
@@ -58,6 +60,7 @@ impl<'c> Context<'c> {
             node: None,
             executes: true,
             explains: false,
+            counts_blocks: false,
         }
     }
 }
@@ -366,7 +369,15 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         // It tells how long the rows are that are written, whole.
         statement_doubt(facts, "unsupported-statement");
     }
-    let context = Context { node: context.node.and_then(explained), executes, explains: executes, ..context };
+    let tells_blocks =
+        context.catalog.explains_blocks() || context.node.is_some_and(|node| has_option(node, "buffers"));
+    let context = Context {
+        node: context.node.and_then(explained),
+        executes,
+        explains: executes,
+        counts_blocks: executes && tells_blocks,
+        ..context
+    };
     match rest.word(0) {
         Some("execute") => {
             dynamic(facts, Kind::Explain);

@@ -17,6 +17,7 @@ pub(super) fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut cr
     let anew = Anew {
         indexes: matches!(words.word(0), Some("reindex" | "cluster")) || (vacuums && has("full")),
         statistics: analyzes("analyze") || analyzes("analyse"),
+        order: words.word(0) == Some("cluster"),
     };
     let names_none = words.len() < 2 || !names_table(context.node);
     let means_all = names_none || has("schema") || has("database") || has("system");

@@ -78,6 +78,18 @@ pub(crate) fn validates(name: &[String], context: Context<'_>, facts: &mut Facts
     walker.finish(facts);
 }
 
+/// Adds what it means that rows are to be put in the order of an index of a relation.
+pub(crate) fn orders(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    match walker.lookup(name).and_then(|index| Some((index, context.catalog.relation(index)?))) {
+        Some((index, relation)) => {
+            walker.touch_all(relation.indexed.iter().map(|at| (index, *at)), Uses::ORDERING);
+        }
+        None => walker.doubt("unknown-relation"),
+    }
+    walker.finish(facts);
+}
+
 /// Adds what it means that a command may scan a relation by expressions that are not known here.
 pub(crate) fn scan_all(name: &[String], context: Context<'_>, facts: &mut Facts) {
     let mut walker = Walker::new(context.catalog, context.session);
@@ -136,6 +148,8 @@ pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts)
 pub(crate) struct Anew {
     pub(crate) indexes: bool,
     pub(crate) statistics: bool,
+    /// And puts the rows in the order of an index.
+    pub(crate) order: bool,
 }
 
 /// Adds what a command does that computes indexes or statistics anew, of tables and indexes of these names, in whichever
@@ -148,6 +162,9 @@ pub(crate) fn computes_anew(
 ) {
     let catalog = context.catalog;
     let mut walker = Walker::new(catalog, context.session);
+    if anew.order {
+        walker.puts_in_order(names);
+    }
     for (at, relation) in catalog.fragile() {
         let family = relation.family.iter().filter_map(|member| catalog.relation(*member));
         let tables = std::iter::once(relation).chain(family).map(|it| it.name.0.name.as_str());
@@ -178,6 +195,21 @@ impl Walker<'_> {
         self.runs_implied(&relation.reread.operators.iter().map(|name| &**name).collect());
         if relation.reread.casts {
             self.runs_casts();
+        }
+    }
+
+    /// Tables of these names, or all, are put in the order of one of their indexes, and show it to whoever reads them. Which index
+    /// that is, is not looked for.
+    fn puts_in_order(&mut self, names: Option<&HashSet<&str>>) {
+        let catalog = self.catalog;
+        let is_named = |at: RelationIndex| {
+            let name = catalog.relation(at).map(|relation| relation.name.0.name.as_str());
+            names.is_none_or(|names| name.is_some_and(|name| names.contains(name)))
+        };
+        for (at, relation) in catalog.base_relations().filter(|(_, relation)| !relation.indexed.is_empty()) {
+            if is_named(at) || relation.family.iter().any(|member| is_named(*member)) {
+                self.touch_all(relation.indexed.iter().map(|column| (at, *column)), Uses::ORDERING);
+            }
         }
     }
 

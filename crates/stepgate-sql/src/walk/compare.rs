@@ -95,7 +95,7 @@ impl Walker<'_> {
                 self.condition(right, place, sense);
             }
             Expr::Exists { subquery, negated } if *negated == (sense == Sense::Fails) => {
-                self.query(subquery, place, Uses::PREDICATE);
+                self.exists(|walker| drop(walker.query(subquery, place, Uses::PREDICATE)));
             }
             Expr::InSubquery { expr, subquery, negated } if *negated == (sense == Sense::Fails) => {
                 self.in_subquery(expr, &[Comparison::In], asked);

@@ -63,6 +63,7 @@ impl Walker<'_> {
             self.doubt_function("trigger-or-rule");
         }
         self.runs_on_write(index);
+        self.indexed_anew(index);
         self.fires(index, events);
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
@@ -294,6 +295,7 @@ impl Walker<'_> {
         {
             self.doubt("unsupported-statement");
         }
+        let start = self.scanned();
         let Some((index, mut items)) = self.target_item(&table.relation, trigger::UPDATE) else {
             return Output::default();
         };
@@ -305,6 +307,12 @@ impl Walker<'_> {
             }
             Some(UpdateTableFromKind::BeforeSet(_)) => self.doubt("unsupported-statement"),
         }
+        // Rows are stored in the order in which they are found.
+        let more = match from {
+            Some(UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
+            _ => &[],
+        };
+        self.ends_target(more, selection.as_ref(), &items, start, true);
         let around = self.given();
         self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
@@ -341,6 +349,7 @@ impl Walker<'_> {
         let index = self.target(name, events)?;
         self.apart(index);
         self.waits_apart(index);
+        self.scans(index, true);
         let aliased = alias.is_some();
         let alias = alias.or_else(|| self.parts(name).pop());
         let source = Source::Relation { index, renamed, aliased };
@@ -430,6 +439,7 @@ impl Walker<'_> {
                 return Output::default();
             }
         };
+        let start = self.scanned();
         let Some((index, mut items)) = self.target_item(&table.relation, trigger::DELETE) else {
             return Output::default();
         };
@@ -437,6 +447,8 @@ impl Walker<'_> {
             let more = self.from(using, &items, place);
             items.extend(more);
         }
+        let seen = returning.is_some() || self.relation(Some(index)).is_some_and(Relation::runs_code);
+        self.ends_target(using.as_deref().unwrap_or_default(), selection.as_ref(), &items, start, seen);
         let scope = Scope { items: &items, outer: place.scope };
         self.conditions(selection, place.within(&scope));
         self.deletes(index);

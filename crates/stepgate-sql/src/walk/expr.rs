@@ -108,7 +108,10 @@ impl Walker<'_> {
                 self.in_subquery(expr, &[Comparison::In, Comparison::Ne], asked);
                 self.turned(|walker| walker.somehow(|walker| walker.query(subquery, place, uses)));
             }
-            Expr::Exists { subquery, negated: _ } | Expr::Subquery(subquery) => {
+            Expr::Exists { subquery, negated: _ } => {
+                self.exists(|walker| drop(walker.turned(|walker| walker.query(subquery, place, uses))));
+            }
+            Expr::Subquery(subquery) => {
                 self.turned(|walker| walker.query(subquery, place, uses));
             }
             Expr::Substring { expr, substring_from, substring_for, special: _, shorthand } => {

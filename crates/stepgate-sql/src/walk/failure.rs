@@ -113,6 +113,17 @@ impl Walker<'_> {
         })
     }
 
+    /// Rows are written there: which indexes get an entry for them, the number of blocks tells. None of them does where all that
+    /// they are made of stays as it was (heapam.c, `heap_update`), and one with a condition only for rows that meet it.
+    pub(super) fn indexed_anew(&mut self, index: RelationIndex) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index).filter(|_| self.counts_blocks) else { return };
+        for member in std::iter::once(index).chain(relation.children.iter().copied()) {
+            let indexed = catalog.relation(member).map_or(&[][..], |it| it.indexed.as_slice());
+            self.touch_all(indexed.iter().map(|at| (member, *at)), Uses::HIDDEN);
+        }
+    }
+
     /// Rows are deleted: what refers to them is looked for, and written or deleted in turn.
     pub(super) fn deletes(&mut self, index: RelationIndex) {
         self.deleted(index, &mut Reached::default());

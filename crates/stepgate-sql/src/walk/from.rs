@@ -257,6 +257,7 @@ impl Walker<'_> {
                     self.doubt("unsupported-from");
                 }
                 let place = if *lateral { lateral_place } else { place };
+                self.derives(false);
                 let output = self.traced(|walker| walker.query(subquery, place, Uses::OUTPUT));
                 self.derived(&output, alias.as_ref())
             }
@@ -273,6 +274,7 @@ impl Walker<'_> {
                 if *with_offset || with_offset_alias.is_some() {
                     self.doubt("unsupported-from");
                 }
+                self.derives(false);
                 self.function_name(&["unnest".to_owned()]);
                 let origin = self.made_of(|walker| {
                     walker.somehow(|walker| walker.exprs(array_exprs, lateral_place, Uses::OUTPUT));
@@ -362,6 +364,7 @@ impl Walker<'_> {
         };
         self.read_relation(index);
         self.apart(index);
+        self.scans(index, false);
         let aliased = alias_name.is_some();
         let source = Source::Relation { index, renamed, aliased };
         vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source, star: RefCell::default() })]
@@ -404,6 +407,7 @@ impl Walker<'_> {
             self.doubt("unsupported-from");
         }
         let parts = self.parts(name);
+        self.derives(!args.is_empty());
         self.function_name(&parts);
         // How many rows there are, if any, may depend on them.
         let origin =

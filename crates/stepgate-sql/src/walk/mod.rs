@@ -17,6 +17,7 @@ mod mark;
 mod merge;
 mod null;
 mod operand;
+mod order;
 mod origin;
 mod probe;
 mod query;
@@ -37,6 +38,7 @@ use stepgate_types::{ColumnName, Estimator, Kind, Use};
 use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
 use self::large::Large;
+use self::order::Order;
 use self::origin::Trail;
 use self::routine::Cause;
 use self::scope::{Output, Place, folded};
@@ -52,8 +54,8 @@ use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::command::{
-    Anew, computes, computes_anew, converts, copy, reads_literals, refers, refresh, rewrites, scan, scan_all,
-    validates,
+    Anew, computes, computes_anew, converts, copy, orders, reads_literals, refers, refresh, rewrites, scan,
+    scan_all, validates,
 };
 pub use self::large::large_objects;
 pub(crate) use self::trigger::{Row, close};
@@ -82,6 +84,7 @@ pub(crate) fn statement(
     walker.may_set = may_set;
     walker.executes = context.executes;
     walker.explains = context.explains;
+    walker.counts_blocks = context.counts_blocks;
     walker.node = context.node;
     // What goes into a new relation is told column by column.
     walker.large.followed = !stores;
@@ -93,6 +96,7 @@ pub(crate) fn statement(
     let output = walker.statement(statement, Place::default());
     walker.ends_step();
     let apart = stores.then(|| walker.taken_apart()).flatten();
+    walker.ordered(statement, !operators.is_empty());
     if let Some(Node::ViewStmt(_)) = context.node {
         walker.computed_always();
     }
@@ -183,6 +187,9 @@ struct Walker<'c> {
     executes: bool,
     /// It is run to show what each part of its plan did.
     explains: bool,
+    /// And which blocks that took.
+    counts_blocks: bool,
+    order: Order,
     /// Triggers that are fired.
     fired: Vec<Fired<'c>>,
     /// The cursor whose current row is written.
@@ -231,7 +238,9 @@ impl<'c> Walker<'c> {
             goes_on: false,
             executes: true,
             explains: false,
+            counts_blocks: false,
             budget: Budget::default(),
+            order: Order::default(),
             fired: Vec::new(),
             current_of: None,
             large: Large::default(),

@@ -47,7 +47,9 @@ impl Walker<'_> {
             let ctes = Ctes { list: &list, pending, outer: place.ctes };
             let place = Place { scope: place.scope, ctes: Some(&ctes) };
             // Who asks for what is not in it asks for the opposite of its conditions.
-            let output = self.turned(|walker| walker.traced(|walker| walker.cte(cte, *recursive, place)));
+            let output = self.apart_from_order(|walker| {
+                walker.turned(|walker| walker.traced(|walker| walker.cte(cte, *recursive, place)))
+            });
             let name = names.get(at).cloned().unwrap_or_default();
             list.push((name, Rc::new(output)));
         }
@@ -104,19 +106,28 @@ impl Walker<'_> {
     }
 
     fn body(&mut self, query: &Query, place: Place<'_>, uses: Uses) -> Output {
-        if let SetExpr::Select(select) = query.body.as_ref() {
-            let (output, level) = self.select(select, place, uses);
+        let around = self.cut(query.limit_clause.is_some() || query.fetch.is_some());
+        let output = if let SetExpr::Select(select) = query.body.as_ref() {
+            let (output, level) = self.select(select, query.order_by.as_ref(), place, uses);
             self.tail(query, Some(&level), &output, place);
-            return output;
-        }
-        let output = self.set_expr(&query.body, place, uses);
-        self.tail(query, None, &output, place);
+            output
+        } else {
+            let output = self.set_expr(&query.body, place, uses);
+            self.tail(query, None, &output, place);
+            output
+        };
+        self.goes_back(around);
         output
     }
 
     pub(super) fn set_expr(&mut self, body: &SetExpr, place: Place<'_>, uses: Uses) -> Output {
         match body {
-            SetExpr::Select(select) => self.select(select, place, uses).0,
+            SetExpr::Select(select) => {
+                let around = self.cut(false);
+                let output = self.select(select, None, place, uses).0;
+                self.goes_back(around);
+                output
+            }
             SetExpr::Query(query) => self.query(query, place, uses),
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
                 if !matches!(op, SetOperator::Union | SetOperator::Except | SetOperator::Intersect) {
@@ -305,7 +316,13 @@ impl Walker<'_> {
         })
     }
 
-    fn select<'q>(&mut self, select: &'q Select, place: Place<'_>, uses: Uses) -> (Output, Level<'q>) {
+    fn select<'q>(
+        &mut self,
+        select: &'q Select,
+        order: Option<&OrderBy>,
+        place: Place<'_>,
+        uses: Uses,
+    ) -> (Output, Level<'q>) {
         let Select {
             select_token: _,
             optimizer_hints,
@@ -353,7 +370,10 @@ impl Walker<'_> {
             self.kind = stepgate_types::Kind::Ddl;
             self.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
         }
+        let (outermost, sorted) = self.begins_level(select);
+        let start = self.scanned();
         let items = self.from(from, &[], place);
+        self.ends_from(select, order.filter(|_| sorted), &items, (start, outermost));
         let level = Level { items, projection };
         let scope = Scope { items: &level.items, outer: place.scope };
         let within = place.within(&scope);
@@ -551,7 +571,7 @@ fn expanded_expr(item: &SelectItem) -> Option<&Expr> {
 }
 
 /// The item of a select list that `ORDER BY 2` means; none where a star stands before it (all is read then).
-fn ordinal<'q>(value: &Value, projection: &'q [SelectItem]) -> Option<&'q Expr> {
+pub(super) fn ordinal<'q>(value: &Value, projection: &'q [SelectItem]) -> Option<&'q Expr> {
     let Value::Number(number, _) = value else { return None };
     let at: usize = number.parse().ok()?;
     let upto = projection.get(..at)?;

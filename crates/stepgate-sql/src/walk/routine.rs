@@ -312,7 +312,12 @@ impl Walker<'_> {
             return unknown();
         }
         let of_message = Context::of(&self.budget, self.catalog, &session);
-        let context = Context { body: within, explains: self.explains, ..of_message };
+        let context = Context {
+            body: within,
+            explains: self.explains,
+            counts_blocks: self.counts_blocks,
+            ..of_message
+        };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {
             let queries = matches!(facts.kind, Kind::Select | Kind::Insert | Kind::Update | Kind::Delete);

@@ -29,6 +29,10 @@ impl Uses {
         self.0 & Self::PREDICATE.0 != 0
     }
 
+    pub(super) const fn are_sorted(self) -> bool {
+        self.0 & (Self::GROUPING.0 | Self::ORDERING.0) != 0
+    }
+
     /// The uses by which something is read.
     pub(super) const fn without_write(self) -> Self {
         Self(self.0 & !Self::WRITE.0)

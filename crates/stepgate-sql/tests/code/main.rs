@@ -11,6 +11,7 @@ mod constraints;
 mod domains;
 mod extensions;
 mod generated;
+mod indexes;
 mod missing;
 mod partitions;
 mod paths;

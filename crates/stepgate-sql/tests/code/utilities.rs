@@ -75,7 +75,8 @@ fn what_kept_an_index_from_being_valid_is_shown_when_it_is_built_again() {
         ("reindex schema public", indexed),
         ("reindex database shop", indexed),
         ("vacuum full", indexed),
-        ("cluster", indexed),
+        // In whose order any of them may be put.
+        ("cluster", "doubled.secret parent.secret part.secret plain.secret text_only.secret"),
         ("vacuum (full, analyze)", all),
     ];
     check(&more, &catalog);
@@ -92,6 +93,7 @@ fn what_is_valid_is_built_and_analysed_unasked() {
     let harmless = [
         ("reindex table plain", ""),
         ("reindex index plain_key", ""),
+        ("alter table plain set without cluster", ""),
         ("vacuum full plain", ""),
         ("vacuum doubled", ""),
         ("vacuum", ""),
@@ -107,4 +109,34 @@ fn what_is_valid_is_built_and_analysed_unasked() {
         ("update given_up set a = 1", ""),
     ];
     check(&harmless, &catalog);
+}
+
+#[test]
+fn what_puts_rows_in_the_order_of_an_index_tells_what_it_is_made_of() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("shop").expect("create database");
+    let schema = "create table paid (id int primary key, secret int); create index by_pay on paid (secret);
+        insert into paid values (1, 30), (2, 10), (3, 20); create table other (id int primary key, secret int);
+        create table parted (id int, secret int) partition by list (id); create index parted_by_pay on parted (secret);
+        create table part partition of parted for values in (1)";
+    cluster.load("shop", schema).expect("load the schema");
+    let attacks = [
+        ("cluster paid using by_pay", "paid.secret"),
+        ("cluster verbose public.paid using by_pay", "paid.secret"),
+        ("cluster (verbose) paid using by_pay", "paid.secret"),
+        ("cluster by_pay on paid", "paid.secret"),
+        ("alter table paid cluster on by_pay", "paid.secret"),
+        ("cluster paid", "paid.secret"),
+        ("cluster", "paid.secret parted.secret part.secret"),
+        ("cluster verbose", "paid.secret parted.secret part.secret"),
+        ("cluster parted using parted_by_pay", "parted.secret part.secret"),
+        ("cluster part using part_secret_idx", "parted.secret part.secret"),
+        ("cluster other using other_pkey", ""),
+        ("alter table other cluster on other_pkey", ""),
+        ("vacuum full paid", ""),
+    ];
+    check(&attacks, &snapshot(&cluster, "shop"));
+    cluster.load("shop", "cluster paid using by_pay").expect("by pay");
+    let shown = cluster.psql("shop", "select id from paid").expect("rows");
+    assert_eq!(shown.split_whitespace().collect::<Vec<_>>(), ["2", "3", "1"]);
 }

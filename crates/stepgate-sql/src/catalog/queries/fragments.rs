@@ -215,6 +215,22 @@ macro_rules! unreadable {
     };
 }
 
+/// The columns that an expression's tree names, `0` for all of the row; `-` where there is no expression.
+macro_rules! tree_columns {
+    ($tree:literal) => {
+        concat!(
+            "case when ",
+            $tree,
+            " is null then '-' when ",
+            $tree,
+            "::text like '%:varattno 0 %' then '0' else coalesce((select pg_catalog.string_agg(pg_catalog.split_part(f.field, ' ', 2), ' ') \
+             from pg_catalog.unnest(pg_catalog.string_to_array(",
+            $tree,
+            "::text, ' :')) f (field) where f.field like 'varattno %'), '') end"
+        )
+    };
+}
+
 /// What changes whenever the answer to `functions` does, in the same snapshot: row versions of all that it reads. The same
 /// row of the same server has another `xmin` after any change that anybody else could see. By `sha256`, since servers in
 /// FIPS mode have no `md5`.
