@@ -162,7 +162,10 @@ impl Walker<'_> {
     ) {
         let (start, outermost) = from;
         let level = Level { walker: self, items };
-        let needs = level.needs(select, outermost);
+        // Of a row that is wide there is much to note, which only indexes ask for.
+        let scans = self.order.scans.get(start..).unwrap_or_default();
+        let is_asked = scans.iter().any(|scan| self.has_index(scan.relation));
+        let needs = if is_asked { level.needs(select, outermost) } else { Vec::new() };
         let settled = level.settles(&select.from, select.selection.as_ref(), order, select);
         self.settle(start, items, settled, needs);
         self.order.quiet |= settled;
@@ -195,10 +198,15 @@ impl Walker<'_> {
         }
     }
 
+    /// Whether a relation that is no view, or a child of it, has an index that may tell more than is asked.
+    fn has_index(&self, at: RelationIndex) -> bool {
+        let has = |at: &RelationIndex| self.catalog.relation(*at).is_some_and(|it| !it.indexes.is_empty());
+        has(&at) || self.catalog.relation(at).is_some_and(|it| it.children.iter().any(has))
+    }
+
     /// Adds what the order tells in which rows come.
     pub(super) fn ordered(&mut self, statement: &Statement, has_operators: bool) {
         let catalog = self.catalog;
-        let has_index = |at: &RelationIndex| catalog.relation(*at).is_some_and(|it| !it.indexes.is_empty());
         let scans = std::mem::take(&mut self.order.scans);
         let read: Vec<(RelationIndex, &Scan)> = scans
             .iter()
@@ -209,9 +217,7 @@ impl Walker<'_> {
                 let itself = beneath.is_none().then_some(scan.relation);
                 itself.into_iter().chain(beneath.into_iter().flatten().copied()).map(move |at| (at, scan))
             })
-            .filter(|(at, _)| {
-                has_index(at) || catalog.relation(*at).is_some_and(|it| it.children.iter().any(has_index))
-            })
+            .filter(|(at, _)| self.has_index(*at))
             .collect();
         if read.is_empty() || !self.executes {
             return;
