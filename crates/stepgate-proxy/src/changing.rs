@@ -78,7 +78,7 @@ impl Changing {
 
     /// Nothing of what prepares transactions, or commits what was prepared, and was not answered, was executed.
     fn never_ran(&mut self) {
-        std::mem::take(&mut self.phases).into_values().flatten().for_each(|phase| phase.is_done(true));
+        std::mem::take(&mut self.phases).into_values().flatten().for_each(|phase| phase.ends(true));
     }
 
     /// Whether it matters that such statements are sent: they change something for others, or may commit what does.
@@ -171,7 +171,7 @@ impl Changing {
     /// That message is done, so many of its statements if it failed; `rests`: nothing could still commit what it has done.
     pub(crate) fn is_done(&mut self, number: u64, done: Option<usize>, rests: bool) {
         let phases = self.phases.remove(&number).into_iter().flatten();
-        phases.for_each(|phase| phase.is_done(done.is_some()));
+        phases.for_each(|phase| phase.ends(done.is_some()));
         let Some((commits, transaction)) = self.commits.remove(&number) else { return };
         commits.settles(&transaction, number, done);
         if rests {

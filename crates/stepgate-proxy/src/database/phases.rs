@@ -129,7 +129,7 @@ impl Phase {
     }
 
     /// It is done, or has failed.
-    pub(crate) fn is_done(mut self, failed: bool) {
+    pub(crate) fn ends(mut self, failed: bool) {
         self.outcome = Some(if failed { Outcome::Failed } else { Outcome::Done });
     }
 }
