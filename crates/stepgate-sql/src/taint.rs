@@ -58,9 +58,10 @@ impl Flow {
     pub fn from_elsewhere(&self, into: &RelationName) -> Option<Self> {
         let elsewhere = |(to, from): (&String, &BTreeSet<ColumnName>)| {
             let others = from.iter().filter(|from| from.relation != *into || from.column != *to);
-            (to.clone(), others.cloned().collect::<BTreeSet<_>>())
+            let others: BTreeSet<_> = others.cloned().collect();
+            (!others.is_empty()).then(|| (to.clone(), others))
         };
-        let each = self.each.iter().map(elsewhere).filter(|(_, from)| !from.is_empty()).collect();
+        let each = self.each.iter().filter_map(elsewhere).collect();
         let flow = Self { each, all: self.all.clone(), unknown: self.unknown };
         (!flow.each.is_empty() || !flow.all.is_empty()).then_some(flow)
     }
