@@ -9,7 +9,7 @@ use bytes::Bytes;
 use stepgate_sql::{By, Catalog, Changes, Facts, SessionState, TwoPhase};
 use stepgate_types::{Certainty, Kind};
 
-use crate::database::{Author, CommitsDdl, Database, Ddl, Named, Opened, Phase, Transaction, act, anything};
+use crate::database::{Author, CommitsDdl, Database, Ddl, Named, Opened, Phase, Transaction, anything, runs};
 
 /// The most statements under way of which it is remembered what each may commit, and the most of those that are done of
 /// which it is remembered what each may commit later.
@@ -298,7 +298,7 @@ fn changed_by(facts: &[Facts], text: &Named, database: &Database) -> Vec<Changes
         each = vec![Changes::default(), Changes { lasts: true, ..all }];
     }
     // What a view calls runs when it is read, defaults and checks when something is written.
-    let is_open = |facts: &Facts| facts.certainty == Certainty::Unknown || act(std::slice::from_ref(facts));
+    let is_open = |facts: &Facts| facts.certainty == Certainty::Unknown || runs(facts);
     let calls = facts.iter().any(|facts| facts.changes_names_of_others() && is_open(facts));
     for changes in &mut each {
         changes.code |= calls && changes.view;

@@ -31,7 +31,7 @@ use crate::{
 };
 
 use acting::Acts;
-pub(crate) use acting::{Acting, Named, act};
+pub(crate) use acting::{Acting, Named, act, runs};
 pub(crate) use author::{Author, PATIENCE};
 use ddl::Commits;
 pub(crate) use ddl::{Between, Changed, CommitsDdl, Ddl, Opened};

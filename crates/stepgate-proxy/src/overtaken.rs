@@ -72,6 +72,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) now: Instant,
     /// A transaction is open that was begun by a statement.
     pub(crate) in_block: bool,
+    /// See [`UnderWay::is_unheard`].
+    pub(crate) unheard: bool,
 }
 
 impl Watched {
@@ -275,7 +277,7 @@ impl UnderWay {
         database: &Arc<Database>,
         anew: bool,
     ) {
-        let Judged { goes_on, state, catalog, ddl, author, now, in_block } = by;
+        let Judged { goes_on, state, catalog, ddl, author, now, in_block, unheard } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.changing.has_ended();
             // With the transaction, its portals have ended.
@@ -309,7 +311,7 @@ impl UnderWay {
                 }
                 None => None,
             };
-            let acts = act(&pending.facts);
+            let acts = act(&pending.facts, unheard);
             let flows = flows_of(&pending.facts);
             let mut watched = Watched {
                 pending,
@@ -337,6 +339,12 @@ impl UnderWay {
         }
     }
 
+    /// Whether the gate may hear of what is sent now long after it is done: it stands behind something else, or the client does
+    /// not take what it is told (`to_client` bytes), and then nothing is heard of the server.
+    pub(crate) fn is_unheard(&self, to_client: usize) -> bool {
+        to_client > 0 || !self.watched.is_empty()
+    }
+
     /// Whether what was sent last does what must not be done beside what another session does: both were decided on at once.
     pub(crate) fn clashes(&self, database: &Database, catalog: &Arc<Catalog>) -> bool {
         let acting = self.watched.back().filter(|last| last.acting.is_some());
@@ -355,6 +363,7 @@ impl UnderWay {
         facts: &[Facts],
         text: &Named,
         ddl: Ddl,
+        unheard: bool,
     ) -> Option<Clash> {
         if hides(facts, text) {
             return Some(Clash::Hides);
@@ -362,7 +371,7 @@ impl UnderWay {
         if self.changing.would_clash(database, facts, text, ddl) {
             return Some(Clash::IsUsed);
         }
-        let changed = act(facts) && database.is_being_changed(self.session(), || text.clone());
+        let changed = act(facts, unheard) && database.is_being_changed(self.session(), || text.clone());
         changed.then_some(Clash::IsChanged)
     }
 

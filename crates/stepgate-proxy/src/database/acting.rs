@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use stepgate_sql::{By, Catalog, Facts, Mentioned, SinkKind};
+use stepgate_sql::{By, Catalog, Facts, Mentioned, SinkKind, TEMPORARY};
 use stepgate_types::Kind;
 
 use super::Database;
@@ -53,15 +53,27 @@ impl Drop for Acting {
     }
 }
 
-/// Whether statements do more than their reply says.
-pub(crate) fn act(facts: &[Facts]) -> bool {
+/// Whether a statement runs somebody's code, or puts something where it lies open.
+pub(crate) fn runs(facts: &Facts) -> bool {
     let is_open = |kind: SinkKind| kind.is_open() || kind == SinkKind::LargeObject;
+    facts.runs_code() || facts.sinks.iter().any(|sink| is_open(sink.kind))
+}
+
+/// Whether statements do more than their reply says. `unheard`: the gate may hear of them long after they are done.
+pub(crate) fn act(facts: &[Facts], unheard: bool) -> bool {
+    let unheard = unheard || facts.len() > 1;
+    facts.iter().any(|facts| runs(facts) || stores(facts, unheard))
+}
+
+/// Whether it stores, where others see it, what hangs on names. If the gate hears of it at once, a function that somebody has
+/// put in the place of the server's is seen in time.
+fn stores(facts: &Facts, unheard: bool) -> bool {
     // What has another name from now on is DDL itself.
-    let copies = |facts: &Facts| {
-        (facts.kind != Kind::Ddl || facts.effect.creates.is_some()) && facts.copies().next().is_some()
-    };
-    let acts = |facts: &Facts| facts.runs_code() || facts.sinks.iter().any(|sink| is_open(sink.kind));
-    facts.iter().any(|facts| acts(facts) || copies(facts))
+    if facts.kind == Kind::Ddl && facts.effect.creates.is_none() {
+        return false;
+    }
+    let shared = || facts.stores_in().any(|into| !into.schema.starts_with(TEMPORARY));
+    facts.copies().next().is_some() || (unheard && !facts.functions.is_empty() && shared())
 }
 
 impl Database {

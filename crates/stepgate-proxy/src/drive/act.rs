@@ -260,7 +260,8 @@ impl Drive {
         let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
         let refers = pending.facts.iter().any(refers);
         let makes = pending.facts.iter().any(Facts::changes_names_of_others) || state.under_way.has_failed();
-        if !refers && !act(&pending.facts) && !makes {
+        let unheard = state.under_way.is_unheard(state.client.out.len());
+        if !refers && !act(&pending.facts, unheard) && !makes {
             return None;
         }
         let goes_on = refers.then(|| self.session.goes_on(&pending.text())).flatten();
@@ -273,7 +274,7 @@ impl Drive {
         let (names, catalog) = self.session.resolves_by();
         let names = otherwise.as_ref().unwrap_or(names);
         let text = named(sql, catalog, Some(&**names).filter(|_| goes_on.is_none()));
-        state.under_way.would_clash(&self.judge.database, facts, &text, ddl)
+        state.under_way.would_clash(&self.judge.database, facts, &text, ddl, unheard)
     }
 
     /// Whether a statement names a relation or column that the catalog in use does not have, or, where something was
@@ -327,7 +328,9 @@ impl Drive {
                     let names = otherwise.as_ref().unwrap_or(names);
                     let in_block = self.session.is_in_block();
                     let author = &self.author;
-                    let by = Judged { goes_on, state: names, catalog, ddl, author, now: state.now, in_block };
+                    let unheard = state.under_way.is_unheard(state.client.out.len());
+                    let now = state.now;
+                    let by = Judged { goes_on, state: names, catalog, ddl, author, now, in_block, unheard };
                     let anew = self.session.begins_anew();
                     state.under_way.sends(pending, by, &self.judge.database, anew);
                     if state.under_way.clashes(&self.judge.database, self.session.resolves_by().1) {

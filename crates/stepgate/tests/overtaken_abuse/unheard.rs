@@ -96,3 +96,37 @@ fn a_function_made_under_a_session_that_has_yet_to_look_for_it_shows_nothing() {
         passes(&mut other, &format!("drop function {makes};"));
     }
 }
+
+/// The same of one whose result is stored: in a message of several, behind another one, or for a client who reads nothing.
+#[test]
+fn a_function_is_not_made_under_what_stores_the_result_of_another_of_that_name() {
+    let (world, runtime) = (world(), runtime());
+    world.cluster.load("shop", "create table kept (x text); grant all on kept to public").unwrap();
+    let (dora, eve) = two(&world);
+    let mut other = world.psql(&eve);
+    let makes = "create function mine.reverse(varchar) returns text language sql stable \
+                 as $$ select string_agg(ssn, ',') from public.customers $$;";
+    let stores = "insert into public.kept values (reverse('abc'::varchar))";
+    let made = "create table mine.made as select reverse('abc'::varchar)";
+    let sleeps = "select count(*) from pg_sleep(1.5)";
+    let mut session = runtime.block_on(session(&config(&world, &dora))).unwrap();
+    send(&runtime, &mut session, &query("set search_path = public, mine"));
+    until_tag(&runtime, &mut session, b'Z');
+    for messages in [
+        vec![query(&format!("{sleeps}; {stores}"))],
+        vec![query(&format!("{sleeps}; {made}"))],
+        vec![query(sleeps), query(stores)],
+    ] {
+        let many = messages.len();
+        send(&runtime, &mut session, &messages.concat());
+        is_active(&world, "wait_event = 'PgSleep'");
+        is_refused(&mut other, makes, "in use by a statement under way");
+        for _ in 0..many {
+            let said = until_tag(&runtime, &mut session, b'Z');
+            assert!(error(&said).is_none(), "{said:?}");
+        }
+    }
+    assert_eq!(world.cluster.psql("shop", "select distinct x from kept").unwrap(), "cba");
+    passes(&mut other, makes);
+    passes(&mut other, "drop function mine.reverse(varchar);");
+}
