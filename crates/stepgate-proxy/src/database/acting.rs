@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use stepgate_sql::{By, Catalog, Facts, Mentioned, SinkKind, TEMPORARY};
-use stepgate_types::Kind;
+use stepgate_types::{Kind, RelationName};
 
 use super::Database;
 use super::made::{Made, Transaction};
@@ -65,15 +65,22 @@ pub(crate) fn act(facts: &[Facts], unheard: bool) -> bool {
     facts.iter().any(|facts| runs(facts) || stores(facts, unheard))
 }
 
-/// Whether it stores, where others see it, what hangs on names. If the gate hears of it at once, a function that somebody has
-/// put in the place of the server's is seen in time.
+/// Whether it stores, where others see it, what hangs on names. If the gate hears of it at once, what somebody has put in the
+/// place of what it names is seen in time, but for what it takes from elsewhere.
 fn stores(facts: &Facts, unheard: bool) -> bool {
     // What has another name from now on is DDL itself.
     if facts.kind == Kind::Ddl && facts.effect.creates.is_none() {
         return false;
     }
-    let shared = || facts.stores_in().any(|into| !into.schema.starts_with(TEMPORARY));
-    facts.copies().next().is_some() || (unheard && !facts.functions.is_empty() && shared())
+    let is_shared = |into: &&RelationName| !into.schema.starts_with(TEMPORARY);
+    let mut into = facts.stores_in().filter(is_shared).peekable();
+    if into.peek().is_none() {
+        return false;
+    }
+    let into: BTreeSet<&RelationName> = into.collect();
+    let takes = facts.relations.iter().any(|from| !into.contains(from)) || facts.copies().next().is_some();
+    // A row of no column, or of the one that it is stored in, is another's once the table is.
+    takes || (unheard && (facts.kind != Kind::Insert || !facts.functions.is_empty()))
 }
 
 impl Database {
