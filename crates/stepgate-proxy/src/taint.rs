@@ -1,6 +1,6 @@
 //! Labels follow data into tables: what statements copied from labelled columns, kept with the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -163,10 +163,20 @@ impl SharedTaints {
                 return stored;
             }
         }
+        // By their names alone: schemas may stand for any.
+        let mut changed: BTreeSet<String> =
+            stored.iter().map(|(relation, _)| relation.name.clone()).collect();
         let mut followed = stored;
         for round in 0..=MAX_ROUNDS {
-            let known = followed.len();
+            let from = std::mem::take(&mut changed);
+            let comes_from = |flow: &Flow| {
+                let mut columns = flow.each.values().flatten().chain(&flow.all);
+                from.contains("") || columns.any(|column| from.contains(&column.relation.name))
+            };
             for (into, flow) in under_way.iter().flat_map(|flows| flows.iter()) {
+                if !comes_from(flow) {
+                    continue;
+                }
                 // What it brought along before, it was let through for.
                 let brought =
                     all.through(flow).filter(|brought| before.through(flow).as_ref() != Some(brought));
@@ -177,10 +187,13 @@ impl SharedTaints {
                 match all.add(into.clone(), brought.clone()) {
                     Ok(false) => {}
                     // What has no room is found not to have it where it is added.
-                    Ok(true) | Err(_) => followed.push((into.clone(), brought)),
+                    Ok(true) | Err(_) => {
+                        changed.insert(into.name.clone());
+                        followed.push((into.clone(), brought));
+                    }
                 }
             }
-            if followed.len() == known {
+            if changed.is_empty() {
                 break;
             }
         }

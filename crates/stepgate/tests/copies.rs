@@ -164,27 +164,30 @@ fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
 #[test]
 fn what_a_statement_under_way_copies_on_is_labelled_when_what_it_is_taken_from_is() {
     let world = World::waiting();
-    let made = "create table first (x text); create table second (y text); create table third (z text, n int); \
-         insert into first values ('plain'); grant all on first, second, third to public";
+    let made = "create table whole (x text); create table first () inherits (whole); \
+         create table second (y text); create table third (z text, n int); create table fourth (x text); \
+         insert into first values ('plain'); grant all on whole, first, second, third, fourth to public";
     world.cluster.load("shop", made).unwrap();
     let (dana, mut olga) = (world.dana(), world.olga());
     let eve = world.person("eve", "analysts");
-    let [mut on, mut further, mut psql, mut reads] =
-        [&eve, &eve, &dana, &eve].map(|person| world.psql(person));
+    let [mut on, mut further, mut above, mut psql, mut reads] =
+        [&eve, &eve, &eve, &dana, &eve].map(|person| world.psql(person));
     passes(&mut reads, "select y, z, n from second, third;");
     on.send("select pg_sleep(6)\\; insert into second select x from first;").unwrap();
     further.send("select pg_sleep(6)\\; insert into third select y, 1 from second;").unwrap();
+    above.send("select pg_sleep(6)\\; insert into fourth select x from whole;").unwrap();
     stepgate_testkit::until_some("statements under way", SOON, || {
         let active = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-        (world.cluster.psql("shop", active).unwrap() == "2").then_some(())
+        (world.cluster.psql("shop", active).unwrap() == "3").then_some(())
     })
     .unwrap();
     approved(&world, &mut psql, &mut olga, "update first set x = (select ssn from customers limit 1);");
     waits(&world, &mut reads, &eve, "select y from second;");
     waits(&world, &mut reads, &eve, "select z from third;");
+    waits(&world, &mut reads, &eve, "select x from fourth;");
     passes(&mut reads, "select n from third;");
     // They stored it, and their own session was not let through for that.
-    for psql in [&mut on, &mut further] {
+    for psql in [&mut on, &mut further, &mut above] {
         let lines = psql.ended(SOON).unwrap().join("\n");
         assert!(lines.contains("FATAL:  stepgate: "), "{lines}");
     }
