@@ -69,7 +69,8 @@ pub(crate) fn act(facts: &[Facts], unheard: bool) -> bool {
 /// place of what it names is seen in time, but for what it takes from elsewhere.
 fn stores(facts: &Facts, unheard: bool) -> bool {
     // What has another name from now on is DDL itself.
-    if facts.kind == Kind::Ddl && facts.effect.creates.is_none() {
+    let renames = facts.kind == Kind::Ddl && facts.effect.creates.is_none();
+    if facts.read_only || renames {
         return false;
     }
     let is_shared = |into: &&RelationName| !into.schema.starts_with(TEMPORARY);

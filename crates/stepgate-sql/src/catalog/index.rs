@@ -73,7 +73,7 @@ pub(super) fn load(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), Cat
         indexed.sort_unstable();
         indexed.dedup();
         if !truth(immediate) {
-            let mut deferred = holds.clone();
+            let mut deferred: Vec<usize> = columns.iter().take(count).filter_map(place).collect();
             deferred.sort_unstable();
             relation.deferred.push(deferred);
         }
