@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use stepgate_testkit::{Person, Psql};
-use support::{SOON, World, approved, passes, waits};
+use support::{SOON, World, approved, is_active, passes, waits, waits_for_lock};
 
 /// Where analysts may make tables, and own those of the shop.
 fn world(more: &str) -> World {
@@ -31,20 +31,6 @@ const REPLACE: &str = "create or replace function late(id bigint) returns text l
 /// What makes it what it was.
 fn restored() -> String {
     LATE.replace("create function", "create or replace function").split_inclusive(';').take(2).collect()
-}
-
-fn is_active(world: &World, what: &str) {
-    stepgate_testkit::until_some("a statement under way", SOON, || {
-        let active = format!("select count(*) from pg_stat_activity where {what}");
-        (world.cluster.psql("shop", &active).unwrap() != "0").then_some(())
-    })
-    .unwrap();
-}
-
-fn waits_for_lock(world: &World) {
-    is_active(world, "wait_event_type = 'Lock' and application_name = 'psql'");
-    // Longer than what the gate takes for a wait.
-    std::thread::sleep(Duration::from_millis(150));
 }
 
 /// In a session of its own, the statement waits, and is called off.

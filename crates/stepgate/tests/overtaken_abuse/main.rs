@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use stepgate_testkit::{Person, Psql};
 use support::frames::{execute, parse, query, send, sync};
 use support::raw::{config, runtime, session};
-use support::{EVERYTHING, SOON, World, passes, waits};
+use support::{EVERYTHING, SOON, World, is_active, passes, waits, waits_for_lock};
 
 /// `mine` is the analysts' own, `locked` nobody's of them. What is called is somebody's code, and passes.
 const SHOP: &str = "create schema mine authorization stepgate_analyst; \
@@ -48,20 +48,6 @@ fn tries(psql: &mut Psql, sql: &str) {
 fn is_refused(psql: &mut Psql, sql: &str, why: &str) {
     let reply = psql.run(sql).unwrap();
     assert!(reply.sqlstate == "55006" && reply.text().contains(why), "{sql}: {}", reply.text());
-}
-
-fn is_active(world: &World, what: &str) {
-    stepgate_testkit::until_some("a statement under way", SOON, || {
-        let active = format!("select count(*) from pg_stat_activity where {what}");
-        (world.cluster.psql("shop", &active).unwrap() != "0").then_some(())
-    })
-    .unwrap();
-}
-
-fn waits_for_lock(world: &World) {
-    is_active(world, "wait_event_type = 'Lock' and application_name = 'psql'");
-    // Longer than what the gate takes for a wait.
-    std::thread::sleep(Duration::from_millis(150));
 }
 
 fn is_cut_off(psql: &mut Psql) {

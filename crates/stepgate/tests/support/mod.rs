@@ -255,6 +255,21 @@ pub(crate) fn passes(psql: &mut Psql, sql: &str) {
     assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
 }
 
+/// Something of that kind is under way at the server.
+pub(crate) fn is_active(world: &World, what: &str) {
+    stepgate_testkit::until_some("a statement under way", SOON, || {
+        let active = format!("select count(*) from pg_stat_activity where {what}");
+        (world.cluster.psql("shop", &active).unwrap() != "0").then_some(())
+    })
+    .unwrap();
+}
+
+/// A statement of psql's waits for a lock, for longer than what the gate takes for a wait.
+pub(crate) fn waits_for_lock(world: &World) {
+    is_active(world, "wait_event_type = 'Lock' and application_name = 'psql'");
+    std::thread::sleep(Duration::from_millis(150));
+}
+
 /// The repository's root.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
